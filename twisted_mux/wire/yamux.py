@@ -1,0 +1,349 @@
+"""
+yamux: the format of U{hashicorp/yamux
+<https://github.com/hashicorp/yamux/blob/master/spec.md>} (Go) and of libp2p's
+yamux (Go, Rust, JavaScript).
+
+A frame is twelve bytes of header, big-endian, and, in DATA frames, a
+payload::
+
+    version u8 | type u8 | flags u16 | stream id u32 | length u32
+
+What the last field means depends on the type: bytes of payload for DATA, bytes
+of credit for WINDOW_UPDATE, an opaque value for PING, a code for GO_AWAY.
+
+The flags are what opens, acknowledges, ends and resets a stream, and they ride
+on DATA or WINDOW_UPDATE, alone or several together.  Peers use nearly all of
+that: hashicorp's puts FIN together with a pending SYN or ACK (C{stream.go},
+C{sendClose}), rust's acknowledges with its first DATA.  So one frame may cause
+several calls, always in this order: open, acknowledgement, reset, payload or
+credit, end.  A payload that comes with a reset is skipped, and credit that
+comes with one is none: go-yamux 5 puts an error code there (C{stream.go},
+C{sendReset}).
+
+What peers never send is refused, even where some of them are tolerant: unknown
+flags, flags on GO_AWAY, stream frames for id 0 and session frames for another,
+a SYN of our own parity (go-yamux: C{incomingStream}, rust:
+C{is_valid_remote_id}).
+
+net-mux has the same header, so its codec shares the loop: L{HeaderCodec}.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from struct import Struct
+from typing import ClassVar
+
+from twisted_mux.errors import ProtocolError, VersionError
+from twisted_mux.wire.base import (
+    FRAMES_PER_TURN,
+    Capabilities,
+    Codec,
+    Credit,
+    FrameSink,
+    Key,
+    Match,
+    Role,
+)
+
+DATA, WINDOW_UPDATE, PING, GO_AWAY = range(4)
+SYN, ACK, FIN, RST = 1, 2, 4, 8
+
+#: The bytes that each side may send on a stream before it got any credit.
+INITIAL_WINDOW = 262144
+
+# Version, type and flags are read as one number: so the most frequent frame,
+# DATA without flags, is recognized by a single comparison.
+_HEADER = Struct(">III")
+_HEADER_SIZE = _HEADER.size
+
+
+class HeaderCodec(Codec):
+    """
+    What the protocols with yamux's header share: finding the frames, checking
+    the header, passing payload on.
+
+    @cvar version: the version byte.
+    @ivar _longest: the longest payload that the peer may put into a frame.
+    """
+
+    version: ClassVar[int]
+
+    def __init__(self, role: Role, sink: FrameSink, maxFrame: int) -> None:
+        super().__init__(role, sink, maxFrame)
+        self._plain = self.version << 24
+        self._longest = 0xFFFFFFFF
+        self._peerParity = 1 if role is Role.SERVER else 0
+        self._buffer = b""
+        # The payload being received: whose it is, what is missing of it, and
+        # what came with it: FIN to be told after it, or RST to skip it.
+        self._key = 0
+        self._missing = 0
+        self._flags = 0
+
+    @classmethod
+    def match(cls, prefix: bytes) -> Match:
+        """
+        A client starts with a SYN for one of its own ids, maybe one that
+        carries FIN as well, or with a ping.
+        """
+        for index, byte in enumerate(prefix[:2]):
+            if byte not in ((cls.version,), (DATA, WINDOW_UPDATE, PING))[index]:
+                return Match.NO
+        return cls._matchRest(prefix) if len(prefix) > 1 else Match.MAYBE
+
+    @classmethod
+    def _matchRest(cls, prefix: bytes) -> Match:
+        """
+        L{match} for a prefix whose first two bytes, version and type, fit.
+        """
+        raise NotImplementedError(f"{cls.__name__}._matchRest")
+
+    def keys(self) -> Iterator[Key]:
+        return iter(range(1 if self._role is Role.CLIENT else 2, 0x100000000, 2))
+
+    @property
+    def midFrame(self) -> bool:
+        return bool(self._buffer)
+
+    def receive(self, data: bytes) -> bytes:
+        sink = self._sink
+        if self._buffer:
+            data = self._buffer + data
+            self._buffer = b""
+        end = len(data)
+        offset = self._missing
+        if offset:
+            if offset > end:
+                self._missing = offset - end
+                if end and self._flags != RST:
+                    sink.payloadReceived(self._key, data)
+                return b""
+            self._finish(data[:offset] if offset < end else data)
+        payloadReceived = sink.payloadReceived
+        unpack = _HEADER.unpack_from
+        plain = self._plain
+        longest = self._longest
+        for _ in range(FRAMES_PER_TURN):
+            start = offset + _HEADER_SIZE
+            if start > end:
+                if offset < end:
+                    self._buffer = data[offset:]
+                return b""
+            word, key, length = unpack(data, offset)
+            if word == plain and key and length <= longest:
+                offset = start + length
+                if offset > end:
+                    self._key = key
+                    self._missing = offset - end
+                    if start < end:
+                        payloadReceived(key, data[start:])
+                    return b""
+                if length:
+                    payloadReceived(key, data[start:offset])
+                else:
+                    sink.idleReceived()
+                continue
+            kind = self._header(word, key, length)
+            offset = start
+            if kind == DATA:
+                self._dataFlags(key, word & 0xFFFF)
+                offset += length
+                if offset > end:
+                    self._missing = offset - end
+                    if start < end and self._flags != RST:
+                        payloadReceived(key, data[start:])
+                    return b""
+                self._finish(data[start:offset])
+        return data[offset:]
+
+    def _header(self, word: int, key: int, length: int) -> int:
+        """
+        Check a header, and act upon it if it is not that of DATA.
+
+        @param word: version, type and flags.
+        @return: the type.
+        """
+        version, kind, flags = word >> 24, word >> 16 & 0xFF, word & 0xFFFF
+        if version != self.version:
+            raise VersionError(
+                f"{self.name} version {version} instead of {self.version}"
+            )
+        if kind > GO_AWAY:
+            raise ProtocolError(f"{self.name} type {kind} is unknown")
+        if flags > SYN | ACK | FIN | RST:
+            raise ProtocolError(f"{self.name} flags {flags:#06x} are unknown")
+        if (kind <= WINDOW_UPDATE) != (key != 0):
+            raise ProtocolError(f"{self.name} type {kind} with stream id {key}")
+        if flags & SYN and key and key & 1 != self._peerParity:
+            raise ProtocolError(
+                f"{self.name} SYN for {key}, which is no id of the peer's"
+            )
+        if kind == DATA:
+            if length > self._longest:
+                raise ProtocolError(
+                    f"{self.name} payload of {length} bytes, more than {self._longest}"
+                )
+        elif kind == WINDOW_UPDATE:
+            self._windowUpdate(key, flags, length)
+        elif kind == PING:
+            self._ping(flags, length)
+        elif flags:
+            raise ProtocolError(f"{self.name} go-away with flags {flags:#06x}")
+        else:
+            self._sink.goAwayReceived(length)
+        return kind
+
+    def _dataFlags(self, key: int, flags: int) -> None:
+        """
+        Tell what a DATA frame's flags say before its payload, and keep what
+        they say about the payload and what comes after it.
+        """
+        if flags & SYN:
+            self._sink.openReceived(key, 0, b"")
+        if flags & ACK:
+            self._sink.acceptReceived(key, 0)
+        self._key = key
+        if flags & RST:
+            # At once, not after the payload: that is of no use to anybody, and
+            # may be four gigabytes.
+            self._flags = RST
+            self._sink.resetReceived(key, 0)
+        else:
+            self._flags = flags & FIN
+
+    def _finish(self, data: bytes) -> None:
+        """
+        Pass on the last part of a payload, and what came with it.
+        """
+        key, flags = self._key, self._flags
+        self._missing = self._flags = 0
+        if data and flags != RST:
+            self._sink.payloadReceived(key, data)
+        if flags == FIN:
+            self._sink.endReceived(key)
+
+    def _windowUpdate(self, key: int, flags: int, delta: int) -> None:
+        """
+        A WINDOW_UPDATE arrived.
+        """
+        raise NotImplementedError(f"{type(self).__name__}._windowUpdate")
+
+    def _ping(self, flags: int, value: int) -> None:
+        """
+        A PING arrived.
+        """
+        raise NotImplementedError(f"{type(self).__name__}._ping")
+
+    def _frame(self, kind: int, flags: int, key: Key, length: int) -> bytes:
+        """
+        The header of a frame.
+        """
+        return _HEADER.pack(self._plain | kind << 16 | flags, key, length)
+
+    def payloadHeader(self, key: Key, length: int) -> bytes:
+        return _HEADER.pack(self._plain, key, length)
+
+    def encodeCredit(self, key: Key, delta: int, consumed: int, window: int) -> bytes:
+        return self._frame(WINDOW_UPDATE, 0, key, delta)
+
+    def encodePong(self, value: int) -> bytes:
+        return self._frame(PING, ACK, 0, value)
+
+    def encodeGoAway(self, code: int) -> bytes:
+        return self._frame(GO_AWAY, 0, 0, code)
+
+
+class YamuxCodec(HeaderCodec):
+    """
+    yamux itself.
+    """
+
+    name = "yamux"
+    version = 0
+    capabilities = Capabilities(
+        credit=Credit.DELTA,
+        initialWindow=INITIAL_WINDOW,
+        reset=True,
+        ack=True,
+        openBacklog=256,
+        ping=True,
+        goAway=True,
+        goAwayEndsStreams=True,
+        keepAlive=30,
+        keepAliveTimeout=10,
+        # The header has room for 4 GiB, but rust peers end the session at more
+        # than this (frame/io.rs, MAX_FRAME_BODY_LEN).
+        maxPayload=1024 * 1024,
+    )
+    # The specification has three codes, and go-yamux takes any other for an
+    # error of the peer's own.
+    goAwayCodes: ClassVar = {
+        "normal": 0,
+        "protocol": 1,
+        "flow": 1,
+        "version": 1,
+        "internal": 2,
+        "timeout": 2,
+        "streams": 2,
+    }
+
+    @classmethod
+    def _matchRest(cls, prefix: bytes) -> Match:
+        ping = prefix[1] == PING
+        if any(prefix[2:3]) or any(prefix[4:8] if ping else b""):
+            return Match.NO
+        if len(prefix) > 3 and prefix[3] not in ((SYN,) if ping else (SYN, SYN | FIN)):
+            return Match.NO
+        if len(prefix) < 8:
+            return Match.MAYBE
+        return Match.YES if ping or prefix[7] & 1 else Match.NO
+
+    def _windowUpdate(self, key: int, flags: int, delta: int) -> None:
+        sink = self._sink
+        credit = 0 if flags & RST else delta
+        if flags & SYN:
+            sink.openReceived(key, credit, b"")
+            credit = 0
+        if flags & ACK:
+            sink.acceptReceived(key, credit)
+            credit = 0
+        if flags & RST:
+            sink.resetReceived(key, delta)
+            return
+        if credit:
+            sink.creditReceived(key, credit)
+        if flags & FIN:
+            sink.endReceived(key)
+        if not flags and not delta:
+            sink.idleReceived()
+
+    def _ping(self, flags: int, value: int) -> None:
+        if flags == SYN:
+            self._sink.pingReceived(value)
+        elif flags == ACK:
+            self._sink.pongReceived(value)
+        else:
+            raise ProtocolError(f"yamux ping with flags {flags:#06x}")
+
+    def encodeOpen(self, key: Key, window: int, name: bytes) -> bytes:
+        return self._frame(WINDOW_UPDATE, SYN, key, max(0, window - INITIAL_WINDOW))
+
+    def encodeAccept(self, key: Key, window: int) -> bytes:
+        return self._frame(WINDOW_UPDATE, ACK, key, max(0, window - INITIAL_WINDOW))
+
+    def encodeEnd(self, key: Key) -> bytes:
+        return self._frame(WINDOW_UPDATE, FIN, key, 0)
+
+    def encodeReset(self, key: Key) -> bytes:
+        return self._frame(WINDOW_UPDATE, RST, key, 0)
+
+    def encodePing(self, value: int) -> bytes:
+        return self._frame(PING, SYN, 0, value)
+
+    def describeCode(self, code: int) -> str:
+        words = ("normal", "protocol error", "internal error")
+        return words[code] if code < len(words) else f"code {code}"
+
+
+codecs: tuple[type[Codec], ...] = (YamuxCodec,)
