@@ -1,0 +1,131 @@
+"""
+The exceptions of this package that know nothing of Twisted.
+
+Two branches, because they mean different things to whoever reads them:
+
+  - L{ProtocolError} and below: the B{peer} broke a rule.  Raised inside
+    L{twisted_mux.wire} and L{twisted_mux.engine}, never towards the
+    application: the session ends with it, and it becomes the text of the
+    reason that every stream's C{connectionLost} gets.
+  - L{UsageError} and below: B{our side} asked for something impossible.
+    Raised, or delivered by a L{twisted.internet.defer.Deferred}, to whoever
+    asked.
+
+The reasons that C{connectionLost} is called with also have to be the errors of
+L{twisted.internet.error} that existing protocols check for; those are in
+L{twisted_mux.reasons}, so that this module and the two layers below it can be
+imported without Twisted.
+"""
+
+from __future__ import annotations
+
+
+class MuxError(Exception):
+    """
+    The root of every exception of this package.
+    """
+
+
+class ProtocolError(MuxError):
+    """
+    The peer broke the wire protocol.
+
+    @cvar kind: the row of a wire's table of go-away codes that says this to
+        the peer (L{twisted_mux.wire.base.Codec.goAwayCodes}).
+    """
+
+    kind: str = "protocol"
+
+
+class FlowControlError(ProtocolError):
+    """
+    The peer sent past the credit it had, or granted more than the wire can
+    count.
+    """
+
+    kind = "flow"
+
+
+class VersionError(ProtocolError):
+    """
+    A frame's version byte is not that of this wire protocol.
+    """
+
+    kind = "version"
+
+
+class LimitExceeded(ProtocolError):
+    """
+    The peer stayed within the wire protocol but went past a limit of
+    L{twisted_mux.config.MuxConfig}.
+
+    @ivar limit: the name of the field of C{MuxConfig}.
+    @ivar figure: the figure that was reached.
+    """
+
+    kind = "internal"
+
+    def __init__(self, limit: str, figure: float, text: str) -> None:
+        super().__init__(f"{text} (limit {limit}: {figure:g})")
+        self.limit = limit
+        self.figure = figure
+
+
+class PeerTimeout(ProtocolError):
+    """
+    The peer did not do in time what it had to: answer a ping, send anything
+    at all, finish a frame, or read what was sent to it.
+    """
+
+    kind = "timeout"
+
+
+class UsageError(MuxError):
+    """
+    This side asked for what can't be done.
+    """
+
+
+class ConfigError(UsageError, ValueError):
+    """
+    A field of L{twisted_mux.config.MuxConfig}, an option of an endpoint
+    string or an argument has a value that means nothing.
+    """
+
+
+class UnknownWire(ConfigError):
+    """
+    No wire protocol goes by that name.
+    """
+
+
+class SessionClosed(UsageError):
+    """
+    The session is closed, or closing, and takes no more requests.
+    """
+
+
+class KeysExhausted(UsageError):
+    """
+    The session has used up the ids that its wire protocol has for streams
+    opened by this side; a new carrier is needed.
+    """
+
+
+class KeyInUse(UsageError):
+    """
+    A stream with this key is open already.
+    """
+
+
+class TooManyStreams(UsageError):
+    """
+    The session has as many streams opened by this side as
+    L{twisted_mux.config.MuxConfig.maxOutboundStreams} allows.
+    """
+
+
+class NotSupported(UsageError):
+    """
+    The session's wire protocol has no means for what was asked.
+    """
