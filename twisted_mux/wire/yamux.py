@@ -64,10 +64,12 @@ class HeaderCodec(Codec):
     the header, passing payload on.
 
     @cvar version: the version byte.
+    @cvar openings: version, type and flags that a client may start with.
     @ivar _longest: the longest payload that the peer may put into a frame.
     """
 
     version: ClassVar[int]
+    openings: ClassVar[tuple[bytes, ...]]
 
     def __init__(self, role: Role, sink: FrameSink, maxFrame: int) -> None:
         super().__init__(role, sink, maxFrame)
@@ -84,20 +86,17 @@ class HeaderCodec(Codec):
     @classmethod
     def match(cls, prefix: bytes) -> Match:
         """
-        A client starts with a SYN for one of its own ids, maybe one that
-        carries FIN as well, or with a ping.
+        A client starts with one of L{openings}: a SYN for an id of its own,
+        maybe one that carries FIN as well, or a ping.
         """
-        for index, byte in enumerate(prefix[:2]):
-            if byte not in ((cls.version,), (DATA, WINDOW_UPDATE, PING))[index]:
-                return Match.NO
-        return cls._matchRest(prefix) if len(prefix) > 1 else Match.MAYBE
-
-    @classmethod
-    def _matchRest(cls, prefix: bytes) -> Match:
-        """
-        L{match} for a prefix whose first two bytes, version and type, fit.
-        """
-        raise NotImplementedError(f"{cls.__name__}._matchRest")
+        begin = prefix[:4]
+        if not any(opening.startswith(begin) for opening in cls.openings):
+            return Match.NO
+        if len(prefix) < 8:
+            return Match.MAYBE
+        stream = int.from_bytes(prefix[4:8], "big")
+        fits = stream == 0 if prefix[1] == PING else stream & 1
+        return Match.YES if fits else Match.NO
 
     def keys(self) -> Iterator[Key]:
         return iter(range(1 if self._role is Role.CLIENT else 2, 0x100000000, 2))
@@ -112,14 +111,7 @@ class HeaderCodec(Codec):
             data = self._buffer + data
             self._buffer = b""
         end = len(data)
-        offset = self._missing
-        if offset:
-            if offset > end:
-                self._missing = offset - end
-                if end and self._flags != RST:
-                    sink.payloadReceived(self._key, data)
-                return b""
-            self._finish(data[:offset] if offset < end else data)
+        offset = self._resume(data) if self._missing else 0
         payloadReceived = sink.payloadReceived
         unpack = _HEADER.unpack_from
         plain = self._plain
@@ -148,13 +140,8 @@ class HeaderCodec(Codec):
             offset = start
             if kind == DATA:
                 self._dataFlags(key, word & 0xFFFF)
-                offset += length
-                if offset > end:
-                    self._missing = offset - end
-                    if start < end and self._flags != RST:
-                        payloadReceived(key, data[start:])
-                    return b""
-                self._finish(data[start:offset])
+                self._missing = length
+                offset += self._resume(data[start : start + length])
         return data[offset:]
 
     def _header(self, word: int, key: int, length: int) -> int:
@@ -212,16 +199,24 @@ class HeaderCodec(Codec):
         else:
             self._flags = flags & FIN
 
-    def _finish(self, data: bytes) -> None:
+    def _resume(self, data: bytes) -> int:
         """
-        Pass on the last part of a payload, and what came with it.
+        Go on with a payload of which a part is missing, and tell what came
+        with it when it is whole.
+
+        @return: how much of C{data} belongs to it.
         """
         key, flags = self._key, self._flags
-        self._missing = self._flags = 0
-        if data and flags != RST:
-            self._sink.payloadReceived(key, data)
-        if flags == FIN:
+        taken = min(self._missing, len(data))
+        self._missing -= taken
+        if not self._missing:
+            self._flags = 0
+        if taken and flags != RST:
+            # Python copies no slice that is all of it.
+            self._sink.payloadReceived(key, data[:taken])
+        if flags == FIN and not self._missing:
             self._sink.endReceived(key)
+        return taken
 
     def _windowUpdate(self, key: int, flags: int, delta: int) -> None:
         """
@@ -261,6 +256,13 @@ class YamuxCodec(HeaderCodec):
 
     name = "yamux"
     version = 0
+    openings = (
+        b"\0\0\0\1",
+        b"\0\0\0\5",
+        b"\0\1\0\1",
+        b"\0\1\0\5",
+        b"\0\2\0\1",
+    )
     capabilities = Capabilities(
         credit=Credit.DELTA,
         initialWindow=INITIAL_WINDOW,
@@ -287,17 +289,6 @@ class YamuxCodec(HeaderCodec):
         "timeout": 2,
         "streams": 2,
     }
-
-    @classmethod
-    def _matchRest(cls, prefix: bytes) -> Match:
-        ping = prefix[1] == PING
-        if any(prefix[2:3]) or any(prefix[4:8] if ping else b""):
-            return Match.NO
-        if len(prefix) > 3 and prefix[3] not in ((SYN,) if ping else (SYN, SYN | FIN)):
-            return Match.NO
-        if len(prefix) < 8:
-            return Match.MAYBE
-        return Match.YES if ping or prefix[7] & 1 else Match.NO
 
     def _windowUpdate(self, key: int, flags: int, delta: int) -> None:
         sink = self._sink
