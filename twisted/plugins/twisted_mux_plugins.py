@@ -9,8 +9,7 @@ twisted_mux is imported before it is asked for, and never a reactor.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Protocol, cast
+from typing import cast
 
 from twisted.internet.interfaces import (
     IReactorCore,
@@ -43,7 +42,9 @@ class _ServerParser:
         """
         from twisted_mux.endpoints import parseServer
 
-        return parseServer(reactor, args, kwargs)
+        return parseServer(
+            reactor, cast(tuple[str, ...], args), cast(dict[str, str], kwargs)
+        )
 
 
 @implementer(IPlugin, IStreamClientEndpointStringParserWithReactor)
@@ -64,7 +65,9 @@ class _ClientParser:
         """
         from twisted_mux.endpoints import parseClient
 
-        return parseClient(reactor, args, kwargs)
+        return parseClient(
+            reactor, cast(tuple[str, ...], args), cast(dict[str, str], kwargs)
+        )
 
 
 muxServerParser = _ServerParser()
