@@ -1,0 +1,69 @@
+"""
+What all tests share: settings of hypothesis, and that nothing may be logged as an
+error without the test's leave.
+"""
+
+from __future__ import annotations
+
+import os
+import unittest
+from collections.abc import Iterator
+
+import pytest
+from hypothesis import settings
+from twisted.logger import LogEvent, globalLogPublisher
+from twisted.python.failure import Failure
+
+# No deadlines: the machine may be busy with something else.
+settings.register_profile("default", deadline=None)
+settings.register_profile("thorough", deadline=None, max_examples=2000)
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "default"))
+
+
+class LoggedErrors:
+    """
+    The failures that were logged while a test ran.
+    """
+
+    def __init__(self) -> None:
+        self.failures: list[Failure] = []
+
+    def __call__(self, event: LogEvent) -> None:
+        failure = event.get("log_failure")
+        if failure is not None:
+            self.failures.append(failure)
+
+    def flush(self, *types: type[BaseException]) -> list[Failure]:
+        """
+        Take out the failures of these types, or all of them: the test expected
+        them.
+        """
+        wanted = types or (BaseException,)
+        taken = [failure for failure in self.failures if failure.check(*wanted)]
+        self.failures = [each for each in self.failures if each not in taken]
+        return taken
+
+
+@pytest.fixture(autouse=True)
+def loggedErrors(request: pytest.FixtureRequest) -> Iterator[LoggedErrors]:
+    """
+    Fails a test in which an error was logged, as trial does, unless the test has
+    asked for this fixture and flushed it.
+    """
+    observer = LoggedErrors()
+    # Trial's test cases look after this themselves.
+    if isinstance(request.instance, unittest.TestCase):
+        yield observer
+        return
+    globalLogPublisher.addObserver(observer)
+    try:
+        yield observer
+    finally:
+        globalLogPublisher.removeObserver(observer)
+    if observer.failures:
+        tracebacks = "\n".join(each.getTraceback() for each in observer.failures)
+        pytest.fail(
+            "errors were logged; a test that expects them takes them with "
+            f"loggedErrors.flush(TheirType):\n{tracebacks}",
+            pytrace=False,
+        )

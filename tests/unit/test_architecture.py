@@ -1,0 +1,264 @@
+"""
+The order of the layers, the shape of the tree, and what the package exports.
+"""
+
+from __future__ import annotations
+
+import ast
+import importlib
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+import twisted_mux
+
+ROOT = Path(__file__).parents[2]
+PACKAGE = ROOT / "twisted_mux"
+
+# Which layer a module is in; all below a package are in the package's.  A module
+# may import those of its own layer and of the layers under it.  A new module has to
+# be placed here.
+LAYERS: dict[str, int] = {
+    "_version": 0,
+    "errors": 0,
+    "config": 1,
+    "wire": 1,
+    "engine": 2,
+    "interfaces": 3,
+    "address": 3,
+    "reasons": 3,
+    "transport": 4,
+    "negotiation": 5,
+    "protocol": 5,
+    "endpoints": 6,
+    "sharing": 6,
+    "testing": 6,
+    "bridge": 7,
+    "demo": 7,
+    "metrics": 7,
+    "service": 7,
+    "status": 7,
+    "tap": 7,
+    "__main__": 8,
+}
+
+# Nothing in these layers knows of Twisted, of sockets or of the time.
+PURE = ("wire", "engine")
+IMPURE_IMPORTS = {
+    "asyncio",
+    "select",
+    "selectors",
+    "socket",
+    "ssl",
+    "threading",
+    "time",
+    "twisted",
+    "zope",
+}
+
+TOP_LEVEL = {
+    "CHANGELOG.md",
+    "LICENSE",
+    "README.md",
+    "docs",
+    "pyproject.toml",
+    "setup.cfg",
+    "tests",
+    "twisted",
+    "twisted_mux",
+}
+
+
+def moduleName(path: Path) -> str:
+    """
+    The dotted name of a file of the package.
+    """
+    parts = path.relative_to(ROOT).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+MODULES = {moduleName(path): path for path in sorted(PACKAGE.rglob("*.py"))}
+PURE_MODULES = [
+    name for name in MODULES if name.startswith(tuple(f"twisted_mux.{p}" for p in PURE))
+]
+
+
+def importsOf(path: Path) -> Iterator[str]:
+    """
+    The dotted name of everything that a module imports, anywhere in it.
+    """
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path} has a relative import"
+            for alias in node.names:
+                name = f"{node.module}.{alias.name}"
+                yield name if name in MODULES else str(node.module)
+
+
+def layerOf(name: str) -> int:
+    """
+    The layer of a module of this package, given its dotted name.
+    """
+    part = name.split(".")[1]
+    assert part in LAYERS, f"{name} has no layer: place it in LAYERS"
+    return LAYERS[part]
+
+
+@pytest.mark.parametrize("name", [name for name in MODULES if "." in name])
+def test_arrowsNeverPointUp(name: str) -> None:
+    """
+    A module imports nothing of a layer above its own.
+    """
+    layer = layerOf(name)
+    for imported in importsOf(MODULES[name]):
+        if imported.startswith("twisted_mux."):
+            assert layerOf(imported) <= layer, f"{name} imports {imported}"
+        assert imported != "twisted_mux", (
+            f"{name} imports the package, which is there for users: import the module"
+        )
+
+
+@pytest.mark.parametrize(
+    "name",
+    PURE_MODULES,
+)
+def test_pureLayersImportNoIO(name: str) -> None:
+    """
+    C{wire} and C{engine} import nothing that could reach a network or a clock.
+    """
+    roots = {imported.split(".")[0] for imported in importsOf(MODULES[name])}
+    assert not roots & IMPURE_IMPORTS
+
+
+WITHOUT_TWISTED = """
+import sys
+
+class Blocker:
+    def find_spec(self, name, path=None, target=None):
+        if name.split(".")[0] in ("twisted", "zope"):
+            raise ImportError(f"{name} is blocked")
+
+sys.meta_path.insert(0, Blocker())
+import importlib
+for name in sys.argv[1:]:
+    importlib.import_module(name)
+from twisted_mux.wire import wireNames
+assert "yamux" in wireNames(), wireNames()
+"""
+
+
+def test_pureLayersRunWithoutTwisted() -> None:
+    """
+    C{wire} and C{engine}, and what they import, can be used where there is no
+    Twisted.
+    """
+    subprocess.run(
+        [sys.executable, "-W", "error", "-c", WITHOUT_TWISTED, *PURE_MODULES],
+        check=True,
+        cwd=ROOT,
+        timeout=60,
+    )
+
+
+def test_packageOnlyReexports() -> None:
+    """
+    The package's own module has no code but the look-up of the public names, and
+    importing it imports none of its modules.
+    """
+    tree = ast.parse(MODULES["twisted_mux"].read_text(encoding="utf-8"))
+    functions = [
+        node.name
+        for node in ast.walk(tree)
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef)
+    ]
+    assert set(functions) <= {"__getattr__", "__dir__"}
+    code = (
+        "import sys, twisted_mux\n"
+        "print([name for name in sys.modules if name.startswith('twisted')])"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        check=True,
+        cwd=ROOT,
+        timeout=60,
+        capture_output=True,
+        text=True,
+    )
+    assert done.stdout.strip() == "['twisted_mux']"
+
+
+@pytest.mark.parametrize("name", twisted_mux.__all__)
+def test_publicNamesResolve(name: str) -> None:
+    """
+    Every public name is there.
+    """
+    assert getattr(twisted_mux, name) is not None
+
+
+def test_publicNamesAreSorted() -> None:
+    """
+    C{__all__} is in order and has no name twice.
+    """
+    assert twisted_mux.__all__ == sorted(set(twisted_mux.__all__))
+
+
+def test_unknownNameIsAnAttributeError() -> None:
+    """
+    A name that the package has not got fails as with any module.
+    """
+    with pytest.raises(AttributeError, match="noSuchName"):
+        _ = twisted_mux.noSuchName
+
+
+@pytest.mark.parametrize("name", [name for name in MODULES if name != "twisted_mux"])
+def test_modulesOfferWhatTheyDeclare(name: str) -> None:
+    """
+    Every module says what it is for, and has what its C{__all__} lists.
+    """
+    module = importlib.import_module(name)
+    assert module.__doc__
+    for public in getattr(module, "__all__", ()):
+        assert hasattr(module, public), f"{name}.{public}"
+
+
+def test_topLevelIsFixed() -> None:
+    """
+    At the top of the tree lies what DESIGN.md lists, and files whose name begins
+    with a dot.
+    """
+    tracked = subprocess.run(
+        ["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, timeout=60
+    )
+    if tracked.returncode:
+        pytest.skip("not a git checkout")
+    found = {line.split("/")[0] for line in tracked.stdout.splitlines()}
+    assert {name for name in found if not name.startswith(".")} == TOP_LEVEL
+
+
+def test_twistedIsNoPackageHere() -> None:
+    """
+    The folder C{twisted} holds one plugin and nothing that would make it, or
+    C{twisted.plugins}, a package that hides Twisted's.
+    """
+    assert [
+        path.relative_to(ROOT).as_posix() for path in (ROOT / "twisted").rglob("*.py")
+    ] == ["twisted/plugins/twisted_mux_plugins.py"]
+
+
+def test_versionIsInOnePlace() -> None:
+    """
+    The installed distribution has the version that the package says it has.
+    """
+    from importlib.metadata import PackageNotFoundError, version
+
+    from twisted_mux._version import __version__
+
+    try:
+        assert version("twisted-mux") == __version__
+    except PackageNotFoundError:
+        pytest.skip("not installed, run in the checkout")
