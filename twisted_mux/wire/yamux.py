@@ -106,13 +106,12 @@ class HeaderCodec(Codec):
         return bool(self._buffer)
 
     def receive(self, data: bytes) -> bytes:
-        sink = self._sink
         if self._buffer:
             data = self._buffer + data
             self._buffer = b""
         end = len(data)
         offset = self._resume(data) if self._missing else 0
-        payloadReceived = sink.payloadReceived
+        payloadReceived = self._sink.payloadReceived
         unpack = _HEADER.unpack_from
         plain = self._plain
         longest = self._longest
@@ -123,23 +122,20 @@ class HeaderCodec(Codec):
                     self._buffer = data[offset:]
                 return b""
             word, key, length = unpack(data, offset)
-            if word == plain and key and length <= longest:
+            if word == plain and key and 0 < length <= longest:
                 offset = start + length
-                if offset > end:
-                    self._key = key
-                    self._missing = offset - end
-                    if start < end:
-                        payloadReceived(key, data[start:])
-                    return b""
-                if length:
+                if offset <= end:
                     payloadReceived(key, data[start:offset])
-                else:
-                    sink.idleReceived()
-                continue
+                    continue
+                self._key = key
+                self._missing = offset - end
+                if start < end:
+                    payloadReceived(key, data[start:])
+                return b""
             kind = self._header(word, key, length)
             offset = start
             if kind == DATA:
-                self._dataFlags(key, word & 0xFFFF)
+                self._dataFlags(key, word & 0xFFFF, length)
                 self._missing = length
                 offset += self._resume(data[start : start + length])
         return data[offset:]
@@ -181,11 +177,13 @@ class HeaderCodec(Codec):
             self._sink.goAwayReceived(length)
         return kind
 
-    def _dataFlags(self, key: int, flags: int) -> None:
+    def _dataFlags(self, key: int, flags: int, length: int) -> None:
         """
         Tell what a DATA frame's flags say before its payload, and keep what
         they say about the payload and what comes after it.
         """
+        if not flags and not length:
+            self._sink.idleReceived()
         if flags & SYN:
             self._sink.openReceived(key, 0, b"")
         if flags & ACK:
