@@ -11,8 +11,9 @@ from collections.abc import Iterator
 
 import pytest
 from hypothesis import settings
-from twisted.logger import LogEvent, globalLogPublisher
+from twisted.logger import ILogObserver, LogEvent, globalLogPublisher
 from twisted.python.failure import Failure
+from zope.interface import implementer
 
 # No deadlines: the machine may be busy with something else.
 settings.register_profile("default", deadline=None)
@@ -20,6 +21,7 @@ settings.register_profile("thorough", deadline=None, max_examples=2000)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "default"))
 
 
+@implementer(ILogObserver)
 class LoggedErrors:
     """
     The failures that were logged while a test ran.

@@ -9,7 +9,7 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
-from twisted.internet.defer import Deferred, gatherResults
+from twisted.internet.defer import Deferred, gatherResults, maybeDeferred
 from twisted.internet.endpoints import clientFromString, serverFromString
 from twisted.internet.interfaces import IStreamClientEndpoint, IStreamServerEndpoint
 from twisted.internet.protocol import Protocol, connectionDone
@@ -92,7 +92,7 @@ class Demo:
             self.results.append(result)
             for session in tuple(port.sessions):
                 session.close()
-            await port.stopListening()
+            await maybeDeferred(port.stopListening)
 
     def _unlessInterrupted(self, files: Sequence[ServedFile]) -> Iterator[ServedFile]:
         """
