@@ -264,6 +264,27 @@ async def test_interruption(folder: Path, servers: list[CountingEndpoint]) -> No
     await servers[0].port.stopListening()
 
 
+@ensureDeferred
+async def test_brokenIsNotInterrupted(
+    folder: Path, servers: list[CountingEndpoint], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """
+    A demo that ended with an exception was not interrupted by the shutdown that
+    follows.
+    """
+
+    def broken(reactor: Any, description: str) -> Any:
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(run, "serverFromString", broken)
+    reactor = Trigger()
+    demo = Demo(folder, ["one"], 1, quietly)
+    with pytest.raises(ZeroDivisionError):
+        await demo.run(reactor)
+    reactor.shutDown()
+    assert not demo.interrupted
+
+
 def test_findFiles(folder: Path) -> None:
     """
     Only regular files with a name that a URL can have.

@@ -35,7 +35,7 @@ class Demo:
     One run of the demo, over all the wires that it was asked for.
 
     @ivar results: what came of the wires that are through.
-    @ivar interrupted: the reactor was stopped before all of them were.
+    @ivar interrupted: the reactor was stopped before L{run} was through.
     """
 
     def __init__(
@@ -47,6 +47,7 @@ class Demo:
         self._wires = wires
         self._streams = streams
         self._report = report
+        self._finished = False
 
     async def run(self, reactor: Any) -> None:
         """
@@ -54,6 +55,15 @@ class Demo:
         or differs is part of it, not an exception.
         """
         reactor.addSystemEventTrigger("before", "shutdown", self._shuttingDown)
+        try:
+            await self._runWires(reactor)
+        finally:
+            self._finished = True
+
+    def _shuttingDown(self) -> None:
+        self.interrupted = not self._finished
+
+    async def _runWires(self, reactor: Any) -> None:
         # Before the files are read: looking for the plugin may write Twisted's cache
         # of plugins, which lies in the folder that is served by default.
         servers = {
@@ -66,9 +76,6 @@ class Demo:
         for wire, server in servers.items():
             if not self.interrupted:
                 await self._runWire(reactor, wire, server, files, digests)
-
-    def _shuttingDown(self) -> None:
-        self.interrupted = len(self.results) < len(self._wires)
 
     async def _runWire(
         self,
