@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import ast
 import importlib
+import os
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -248,6 +249,43 @@ def test_twistedIsNoPackageHere() -> None:
     assert [
         path.relative_to(ROOT).as_posix() for path in (ROOT / "twisted").rglob("*.py")
     ] == ["twisted/plugins/twisted_mux_plugins.py"]
+
+
+PLUGIN_IS_LIGHT = """
+import sys
+from twisted.internet.interfaces import (
+    IStreamClientEndpointStringParserWithReactor,
+    IStreamServerEndpointStringParser,
+)
+from twisted.plugin import getPlugins
+
+for interface in (
+    IStreamClientEndpointStringParserWithReactor,
+    IStreamServerEndpointStringParser,
+):
+    found = [each for each in getPlugins(interface) if each.prefix == "mux"]
+    assert len(found) == 1, found
+assert "twisted.plugins.twisted_mux_plugins" in sys.modules
+print([each for each in sys.modules if each.startswith("twisted_mux")])
+print("twisted.internet.reactor" in sys.modules)
+"""
+
+
+def test_pluginIsFoundAndLight(tmp_path: Path) -> None:
+    """
+    Twisted finds the endpoint strings' parsers, once each; this imports nothing of
+    the package, and no reactor.
+    """
+    done = subprocess.run(
+        [sys.executable, "-c", PLUGIN_IS_LIGHT],
+        check=True,
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        timeout=60,
+        capture_output=True,
+        text=True,
+    )
+    assert done.stdout.splitlines() == ["[]", "False"]
 
 
 def test_versionIsInOnePlace() -> None:
