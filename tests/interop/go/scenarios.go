@@ -254,7 +254,7 @@ func (p *peer) openOne(c command, seed int64, report object) (err error) {
 		report["sent"], report["sentSha256"] = out.n, out.sum()
 		report["received"], report["receivedSha256"] = in.n, in.sum()
 	}()
-	exact := c.Exact || c.Service == "take"
+	exact := c.Exact && c.Service != "sink" || c.Service == "take"
 	line := c.Service
 	switch c.Service {
 	case "source", "half", "late":
