@@ -65,6 +65,13 @@ _KNOWN = tuple(
 )
 
 
+def _automaticKey(address: IPv6Address) -> bytes:
+    """
+    The key of a stream that was opened without an address.
+    """
+    return address.packed + AUTOMATIC_PORT.to_bytes(2, "big")
+
+
 class VtmuxCodec(Codec):
     """
     vt-muxer 0.1.
@@ -105,8 +112,7 @@ class VtmuxCodec(Codec):
         return Match.YES if len(prefix) >= _HEADER_SIZE else Match.MAYBE
 
     def keys(self) -> Iterator[Key]:
-        for address in AUTOMATIC[self._role].hosts():
-            yield address.packed + AUTOMATIC_PORT.to_bytes(2, "big")
+        return map(_automaticKey, AUTOMATIC[self._role].hosts())
 
     def keyOfAddress(self, address: tuple[str, int]) -> Key:
         host, port = address
