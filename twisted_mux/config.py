@@ -9,7 +9,7 @@ to"; L{MuxConfig.forWire} fills those in.
 from __future__ import annotations
 
 from dataclasses import dataclass, fields, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from twisted_mux.errors import ConfigError
 
@@ -160,14 +160,18 @@ class MuxConfig:
             if value is None and field.default is None:
                 continue
             whole = field.type.startswith("int")
-            if isinstance(value, bool) or not isinstance(value, int if whole else (int, float)):
+            if isinstance(value, bool) or not isinstance(
+                value, int if whole else (int, float)
+            ):
                 raise ConfigError(
                     f"{field.name} must be {'a whole number' if whole else 'a number'}, "
                     f"not {value!r}"
                 )
             least = _LEAST.get(field.name, 0)
             if not value >= least or value == float("inf"):
-                raise ConfigError(f"{field.name} must be at least {least}, not {value!r}")
+                raise ConfigError(
+                    f"{field.name} must be at least {least}, not {value!r}"
+                )
         for name, choices in (
             ("opening", OPENINGS),
             ("slowReader", SLOW_READERS),
@@ -189,12 +193,17 @@ class MuxConfig:
         from twisted_mux.wire.base import Credit
 
         credit = capabilities.credit is not Credit.NONE
-        customs: dict[str, float] = {
+        customs: dict[str, Any] = {
             "keepAlive": capabilities.keepAlive,
             "keepAliveTimeout": capabilities.keepAliveTimeout,
             "receiveBudget": 64 * MIB if credit else capabilities.receiveBudget,
             "maxUnacknowledged": capabilities.openBacklog,
         }
         return replace(
-            self, **{name: value for name, value in customs.items() if getattr(self, name) is None}
+            self,
+            **{
+                name: value
+                for name, value in customs.items()
+                if getattr(self, name) is None
+            },
         )

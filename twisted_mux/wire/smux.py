@@ -128,7 +128,9 @@ class _SmuxCodec(Codec):
                     sink.idleReceived()
                 continue
             if version != mine:
-                raise VersionError(f"smux version {version} in a version {mine} session")
+                raise VersionError(
+                    f"smux version {version} in a version {mine} session"
+                )
             if command == UPD and mine == 2:
                 if length != _UPDATE_SIZE:
                     raise ProtocolError(f"smux UPD with {length} bytes instead of 8")
@@ -140,9 +142,13 @@ class _SmuxCodec(Codec):
                 sink.windowReceived(key, consumed, window)
                 continue
             if command > NOP:
-                raise ProtocolError(f"smux command {command} is unknown in version {mine}")
+                raise ProtocolError(
+                    f"smux command {command} is unknown in version {mine}"
+                )
             if length:
-                raise ProtocolError(f"smux command {command} with {length} bytes of payload")
+                raise ProtocolError(
+                    f"smux command {command} with {length} bytes of payload"
+                )
             offset = start
             if command == SYN:
                 sink.openReceived(key, 0, b"")

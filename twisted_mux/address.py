@@ -1,0 +1,27 @@
+"""
+What a session that is listened on calls itself.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from twisted.internet.interfaces import IAddress
+from zope.interface import implementer
+
+
+@implementer(IAddress)
+@dataclass(frozen=True)
+class MuxAddress:
+    """
+    The address of a port on one live session.
+
+    Streams themselves answer C{getHost} and C{getPeer} with their carrier's
+    addresses, since that is what existing protocols expect to find there.
+
+    @ivar wire: the name of the session's wire protocol.
+    @ivar carrier: the carrier's own address.
+    """
+
+    wire: str
+    carrier: IAddress

@@ -1,0 +1,148 @@
+"""
+The arithmetic of windows, and nothing else.
+
+Each direction of a stream has one counter that changes with every frame: what
+may still come (C{receiveCredit}) or still be sent (C{sendCredit}).  Next to it
+stands the sum of all that was ever granted, so that the totals follow by
+subtraction, and no frame pays for counting them:
+
+    received = granted - receiveCredit        sent = allowed - sendCredit
+
+A wire without credit is one whose grants are made and taken silently: both
+counters start at L{UNBOUNDED} and are filled up again long before they run
+out.
+
+B{When credit is returned.}  What the reader has taken is granted again in steps
+(L{grantStep}): half of an ordinary window, so that a full window costs two
+frames; an eighth of a large one, since what has been taken and not yet granted
+is a part of the window that the sender can't use, and on a long link that is
+throughput.
+
+B{How wide a window should be.}  The sender is never held up if the window holds
+what it sends in a round trip plus the step.  So the window is doubled when
+what arrived between two grants, stretched to a round trip, is more than half of
+it (L{Tuner}).  A slow stream never asks for that, and an idle one makes no
+grants at all.  libp2p's rule (double when a window is used up within four round
+trips) needs the same two numbers, but doubles eight times as readily and keeps
+windows that large for good.
+
+Where the wire has no ping the round trip is taken from the grants: from the
+moment of a grant to the first byte beyond the limit that the sender knew before
+it.  That is the round trip exactly when the sender was held up, the case in
+which it is needed, and longer otherwise.  Taken too long it would let the
+window of a stream at a constant pace grow without need: such a stream looks as
+if it carried just half a window per round trip, the very threshold, so an
+estimate is weighed down to three quarters.  (Watching for a sender that stops
+exactly at its limit was the alternative; but one that sends whole frames of a
+divisor of the window stops there all the time.)
+"""
+
+from __future__ import annotations
+
+from twisted_mux.errors import FlowControlError
+
+#: The "credit" of wires without credit, low enough to stay a small integer.
+UNBOUNDED = 2**30 - 1
+
+_COUNTER = 0x100000000
+_HALF_COUNTER = 0x80000000
+# Windows up to this size return credit in halves.
+_PLAIN_WINDOW = 256 * 1024
+
+
+def grantStep(window: int) -> int:
+    """
+    How many bytes the reader takes before they are granted again.
+    """
+    if window <= _PLAIN_WINDOW:
+        return (window + 1) // 2
+    return max(_PLAIN_WINDOW // 2, window // 8)
+
+
+def addCredit(credit: int, delta: int, maximum: int) -> int:
+    """
+    The send credit after a grant of C{delta}.
+
+    @raise FlowControlError: the sum is more than the wire can count.
+    """
+    credit += delta
+    if credit > maximum:
+        raise FlowControlError(f"credit of {credit} bytes is past the wire's {maximum}")
+    return credit
+
+
+def windowCredit(sent: int, consumed: int, window: int) -> int:
+    """
+    The send credit after the peer said how much it had consumed, modulo 2^32,
+    and how wide its window is.  It is negative when a window was made narrower
+    than what is under way.
+
+    @raise FlowControlError: the peer has consumed more than was sent.
+    """
+    underWay = (sent - consumed) % _COUNTER
+    if underWay >= _HALF_COUNTER:
+        raise FlowControlError(
+            f"the peer consumed {_COUNTER - underWay} bytes more than the {sent} that were sent"
+        )
+    return window - underWay
+
+
+class Tuner:
+    """
+    Widens the window of one stream.  Made when a stream returns credit for the
+    first time, so that idle streams have none.
+
+    @ivar window: the window, in bytes, that the last grant brought about.
+    """
+
+    __slots__ = ("_markAt", "_marked", "_pending", "_taken", "_updatedAt", "window")
+
+    def __init__(self, window: int, now: float) -> None:
+        self.window = window
+        self._updatedAt = now
+        self._taken = 0
+        # The limit that the sender knew before the last grant, and when that
+        # grant was made: passing it gives a round trip.
+        self._marked = 0
+        self._markAt = now
+        self._pending = False
+
+    def roundTrip(self, received: int, now: float) -> float:
+        """
+        What the bytes that have arrived say of the round trip: an upper
+        estimate in seconds, or 0 if there is none to be had now.
+        """
+        if self._pending and received > self._marked:
+            self._pending = False
+            return now - self._markAt
+        return 0.0
+
+    def granted(self, limit: int, now: float) -> None:
+        """
+        A grant goes out now; until it arrives the sender knows C{limit}.
+        """
+        if not self._pending:
+            self._pending = True
+            self._marked = limit
+            self._markAt = now
+
+    def wanted(self, consumed: int, roundTrip: float, exact: bool, now: float) -> int:
+        """
+        The window that is called for, in bytes: as it is, or doubled.
+
+        @param consumed: all that the reader has taken of the stream.
+        @param roundTrip: seconds; 0 when it is not known.
+        @param exact: was it measured by ping rather than estimated?
+        """
+        elapsed = now - self._updatedAt
+        taken = consumed - self._taken
+        self._updatedAt = now
+        self._taken = consumed
+        if roundTrip <= 0:
+            return self.window
+        if not exact:
+            roundTrip *= 0.75
+        # taken / elapsed * roundTrip > window / 2, without the division by 0
+        if taken * roundTrip * 2 > self.window * elapsed:
+            return self.window * 2
+        return self.window

@@ -1,0 +1,136 @@
+"""
+Budgets against a peer that stays within the protocol and still does harm.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Iterator
+from typing import Generic, TypeVar
+
+
+class TokenBucket:
+    """
+    So much at once, and so much per second thereafter.
+    """
+
+    __slots__ = ("_burst", "_filledAt", "_rate", "_tokens")
+
+    def __init__(self, burst: float, rate: float, now: float) -> None:
+        self._burst = float(burst)
+        self._rate = float(rate)
+        self._tokens = self._burst
+        self._filledAt = now
+
+    def take(self, now: float, amount: float = 1) -> bool:
+        """
+        Take C{amount}.
+
+        @return: was there as much?  If not, none is taken.
+        """
+        tokens = self._tokens
+        if tokens < amount:
+            tokens = min(self._burst, tokens + (now - self._filledAt) * self._rate)
+            self._filledAt = now
+            if tokens < amount:
+                self._tokens = tokens
+                return False
+        elif tokens >= self._burst:
+            # Time that passed while it was full brings nothing.
+            self._filledAt = now
+        self._tokens = tokens - amount
+        return True
+
+
+T = TypeVar("T", bound=Hashable)
+
+
+class Timeouts(Generic[T]):
+    """
+    Things that all have the same time, so that the order in which they were
+    started is that in which they are due: start, stop and the next one due cost
+    the same however many there are.
+    """
+
+    __slots__ = ("_due", "seconds")
+
+    def __init__(self, seconds: float) -> None:
+        """
+        @param seconds: the time; 0 is for ever.
+        """
+        self.seconds = seconds
+        self._due: dict[T, float] = {}
+
+    def __len__(self) -> int:
+        return len(self._due)
+
+    def __contains__(self, item: T) -> bool:
+        return item in self._due
+
+    def start(self, item: T, now: float) -> None:
+        """
+        Count from now, afresh if it was started before.
+        """
+        self._due.pop(item, None)
+        self._due[item] = now + self.seconds
+
+    def stop(self, item: T) -> None:
+        """
+        Forget about it, if it was started.
+        """
+        self._due.pop(item, None)
+
+    def clear(self) -> None:
+        """
+        Forget all.
+        """
+        self._due.clear()
+
+    def next(self) -> float | None:
+        """
+        When the first one is due, or C{None} if there is none.
+        """
+        if not self.seconds:
+            return None
+        for due in self._due.values():
+            return due
+        return None
+
+    def expired(self, now: float) -> Iterator[T]:
+        """
+        Those that are due, each stopped before it is given.
+        """
+        while True:
+            due = self.next()
+            if due is None or due > now:
+                return
+            item = next(iter(self._due))
+            del self._due[item]
+            yield item
+
+
+class RecentKeys:
+    """
+    The keys of the streams that went away last.
+    """
+
+    __slots__ = ("_keys", "_most")
+
+    def __init__(self, most: int) -> None:
+        self._keys: dict[Hashable, None] = {}
+        self._most = most
+
+    def add(self, key: Hashable) -> None:
+        """
+        Remember a key, and forget the oldest if there are too many.
+        """
+        keys = self._keys
+        keys.pop(key, None)
+        keys[key] = None
+        # In bulk: taking single keys off the front of a dict costs more with
+        # every one that was taken before.
+        if len(keys) >= 2 * self._most + 2:
+            for old in list(keys)[: len(keys) - self._most]:
+                del keys[old]
+
+    def __contains__(self, key: Hashable) -> bool:
+        return key in self._keys

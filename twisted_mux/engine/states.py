@@ -1,0 +1,62 @@
+"""
+The states of a stream and what may happen in each, as a table.
+
+A stream has two directions, and each ends once.  What is not in L{TRANSITIONS}
+must not happen: as a request of ours it is a bug above, as a frame of the
+peer's it breaks the protocol (or is ignored, or costs the stream: see
+L{twisted_mux.wire.base.Breach}).
+
+A stream has gone from the session's table when it is C{CLOSED}.  Whether the
+application still has it is another question: it may have left a stream whose
+peer has not ended yet (it lingers), or still have data to read from one whose
+both directions have ended.
+"""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Mapping
+from types import MappingProxyType
+
+
+class State(enum.Enum):
+    """
+    Which directions of a stream have ended.
+    """
+
+    OPEN = "open"
+    #: We have sent our end; the peer may still send.
+    LOCAL_ENDED = "local ended"
+    #: The peer has sent its end; we may still send.
+    REMOTE_ENDED = "remote ended"
+    CLOSED = "closed"
+
+
+class Event(enum.Enum):
+    """
+    What happens to a stream.
+    """
+
+    SEND_END = "send end"
+    RECEIVE_END = "receive end"
+    SEND_RESET = "send reset"
+    RECEIVE_RESET = "receive reset"
+    #: The session ended, or the carrier was lost.
+    LOSE = "lose"
+
+
+def _table() -> Mapping[tuple[State, Event], State]:
+    table: dict[tuple[State, Event], State] = {
+        (State.OPEN, Event.SEND_END): State.LOCAL_ENDED,
+        (State.OPEN, Event.RECEIVE_END): State.REMOTE_ENDED,
+        (State.LOCAL_ENDED, Event.RECEIVE_END): State.CLOSED,
+        (State.REMOTE_ENDED, Event.SEND_END): State.CLOSED,
+    }
+    for state in (State.OPEN, State.LOCAL_ENDED, State.REMOTE_ENDED):
+        for event in (Event.SEND_RESET, Event.RECEIVE_RESET, Event.LOSE):
+            table[state, event] = State.CLOSED
+    return MappingProxyType(table)
+
+
+#: The state after an event; a pair that is not here must not happen.
+TRANSITIONS = _table()

@@ -1,0 +1,445 @@
+"""
+One stream: what it has to send, what it may send and receive, who reads it.
+
+A L{Stream} is changed by its owner (through the methods below), by the
+session's reading side (L{twisted_mux.engine.session}) and by the scheduler
+(L{twisted_mux.engine.scheduler}); the attributes that those two use for every
+frame are public for that reason, and for no other.
+
+There may be many of them, so they have slots, no lists until one is needed, and
+no window objects.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import TYPE_CHECKING, Protocol
+
+from twisted_mux.engine.credit import UNBOUNDED, Tuner
+from twisted_mux.engine.scheduler import IDLE
+from twisted_mux.engine.states import TRANSITIONS, Event, State
+
+if TYPE_CHECKING:
+    from twisted_mux.engine.session import Session
+    from twisted_mux.errors import MuxError
+    from twisted_mux.wire.base import Key
+
+# What a chunk costs to hold beside its bytes, at least.
+CHUNK_CHARGE = 64
+# Chunks that wait for a reader are joined up to this size.
+JOIN_LIMIT = 4096
+
+
+class Receiver(Protocol):
+    """
+    What takes a stream's payload.
+    """
+
+    def dataReceived(self, data: bytes) -> object:
+        """
+        Take a chunk, never empty.  It may do anything to this stream, to
+        others and to the session.  If it raises, the stream's handler is told.
+        """
+
+
+class StreamHandler(Protocol):
+    """
+    What is told of everything else that happens to a stream.  Each method may
+    do anything to this stream, to others and to the session, and must not
+    raise.
+    """
+
+    def streamAccepted(self) -> None:
+        """
+        The peer acknowledged the stream that we opened.  Once at most.
+        """
+
+    def streamEnded(self) -> None:
+        """
+        The peer's direction is at its end, and all of it was delivered.  Once.
+        """
+
+    def streamReset(self, code: int) -> None:
+        """
+        The peer dropped the stream (or refused it, if it had not accepted it
+        yet).  The stream is gone; nothing else follows.
+        """
+
+    def streamLost(self, error: MuxError | None) -> None:
+        """
+        The session is over, or it had to drop this stream.  The stream is
+        gone; nothing else follows.
+
+        @param error: why, or C{None} if the carrier was lost.
+        """
+
+    def writeBufferEmptied(self) -> None:
+        """
+        All that was written has been taken, and C{wantsEmpty} was set.
+        """
+
+    def writingEnded(self) -> None:
+        """
+        All that was written has been taken, and the end behind it.  Once.
+        """
+
+    def receiverFailed(self) -> None:
+        """
+        The receiver raised: called while the exception is being handled.
+        """
+
+
+class Stream:
+    """
+    One stream of a session, from its opening until both directions have ended
+    and nothing is left to read.
+
+    @ivar key: what the wire protocol calls it.
+    @ivar name: the name it was opened with, or C{b""}.
+    @ivar inbound: did the peer open it?
+    @ivar acknowledged: has the other side acknowledged it (or was it we who
+        did)?
+    @ivar receiver: who takes the payload; looked up at every delivery.
+    @ivar handler: who is told of the rest; C{None} once it has left.
+    @ivar state: which directions have ended on the wire.
+    @ivar flowing: may payload be passed on the moment it comes?  False while
+        the reader pauses, while chunks wait for it, before it was started and
+        after it has left.
+    @ivar reading: does the reader want more?
+    @ivar held: bytes of payload that wait for the reader.
+    @ivar backlogSize: what holding them costs, in bytes.
+    @ivar buffered: bytes written and not yet sent.
+    @ivar writable: would something that is written now still be sent?
+    @ivar wantsEmpty: is the handler to be told when C{buffered} gets to 0?
+    """
+
+    __slots__ = (
+        "_backlog",
+        "_offset",
+        "_permitted",
+        "_session",
+        "acknowledged",
+        "backlogSize",
+        "buffered",
+        "endWaits",
+        "ending",
+        "flowing",
+        "granted",
+        "handler",
+        "head",
+        "held",
+        "inbound",
+        "key",
+        "lowWater",
+        "name",
+        "queued",
+        "reading",
+        "receiveCredit",
+        "receiver",
+        "rest",
+        "sendCredit",
+        "state",
+        "tuner",
+        "turn",
+        "wantsEmpty",
+        "writable",
+    )
+
+    def __init__(
+        self,
+        session: Session,
+        key: Key,
+        name: bytes,
+        inbound: bool,
+        receiveCredit: int,
+        lowWater: int,
+        sendCredit: int,
+    ) -> None:
+        self._session = session
+        self.key = key
+        self.name = name
+        self.inbound = inbound
+        self.acknowledged = inbound
+        self.receiver: Receiver | None = None
+        self.handler: StreamHandler | None = None
+        self.state = State.OPEN
+        # Reading.
+        self.flowing = False
+        self.reading = True
+        self.queued = False
+        self.endWaits = False
+        self.receiveCredit = receiveCredit
+        self.lowWater = lowWater
+        self.granted = receiveCredit
+        self.tuner: Tuner | None = None
+        self._backlog: deque[bytes] | None = None
+        self.backlogSize = 0
+        self.held = 0
+        # Writing.
+        self.head = b""
+        self._offset = 0
+        self.rest: deque[bytes] | None = None
+        self.buffered = 0
+        self.sendCredit = sendCredit
+        self._permitted = sendCredit
+        self.turn = IDLE
+        self.ending = False
+        self.wantsEmpty = False
+        self.writable = True
+
+    # What the owner calls.
+
+    @property
+    def bytesReceived(self) -> int:
+        """
+        How much payload has arrived.
+        """
+        return self.granted - self.receiveCredit
+
+    @property
+    def bytesSent(self) -> int:
+        """
+        How much payload has been taken to be sent.
+        """
+        return self._permitted - self.sendCredit
+
+    @property
+    def receiveWindow(self) -> int:
+        """
+        How many bytes the peer may send that the reader has not taken, as of
+        the last grant.
+        """
+        return self.tuner.window if self.tuner is not None else self.granted
+
+    @property
+    def gone(self) -> bool:
+        """
+        Have both directions ended?
+        """
+        return self.state is State.CLOSED
+
+    def write(self, data: bytes) -> None:
+        """
+        Send C{data}, when it is this stream's turn and there is credit.  It is
+        dropped without a word when the stream is not L{writable}.
+
+        Nothing is delivered, and nobody is called back, from within.
+        """
+        if not data or not self.writable:
+            return
+        if not self.buffered:
+            self.head = data
+            self.buffered = len(data)
+            if self.turn == IDLE:
+                self._session.ready(self)
+            return
+        if self.rest is None:
+            self.rest = deque()
+        self.rest.append(data)
+        self.buffered += len(data)
+
+    def endWriting(self) -> None:
+        """
+        End our direction behind what was written.  C{writingEnded} follows
+        when the end has been taken to be sent.  A second call does nothing.
+        """
+        if self.ending or not self.writable:
+            return
+        self.ending = True
+        if self.turn == IDLE and (not self.buffered or self.usableCredit() > 0):
+            self._session.ready(self)
+
+    def holdEnd(self) -> None:
+        """
+        Not yet, after all: what L{endWriting} asked for, if it has not been
+        taken.
+        """
+        self.ending = False
+
+    def pauseReading(self) -> None:
+        """
+        Deliver nothing more until L{resumeReading}; the end waits too.
+        """
+        self.reading = False
+        self.flowing = False
+
+    def resumeReading(self) -> None:
+        """
+        Deliver again: what waits in the session's next turn, and never from
+        within this call.
+        """
+        if self.reading:
+            return
+        self.reading = True
+        if self.handler is None:
+            return
+        if self.backlogSize or self.endWaits:
+            self._session.deliverLater(self)
+        elif self.state is State.OPEN or self.state is State.LOCAL_ENDED:
+            self.flowing = not self.queued
+
+    def leave(self) -> None:
+        """
+        The owner has done with the stream; it is told nothing more.  What
+        still comes from the peer is dropped.  If our direction has not ended,
+        what is still to be sent of it is sent, then its end.
+        """
+        if self.handler is None:
+            return
+        self.endWriting()
+        self.handler = None
+        self.receiver = None
+        self.flowing = False
+        self.wantsEmpty = False
+        self._session.left(self)
+
+    def reset(self) -> None:
+        """
+        Drop the stream at once, with all that is still to be sent or read;
+        the owner is told nothing more.  On a wire without a reset our
+        direction is ended, and what still comes is dropped.
+        """
+        self.handler = None
+        self.receiver = None
+        self.flowing = False
+        self._session.dropped(self)
+
+    # What the scheduler calls.
+
+    def usableCredit(self) -> int:
+        """
+        How many bytes may be sent, after the silent grant of a wire that has
+        no credit.
+        """
+        if self.sendCredit < self.buffered and self._session.unbounded:
+            self._permitted += UNBOUNDED - self.sendCredit
+            self.sendCredit = UNBOUNDED
+        return self.sendCredit
+
+    def takeAll(self) -> bytes:
+        """
+        Everything that was written and not yet taken.
+        """
+        rest = self.rest
+        head = self.head[self._offset :] if self._offset else self.head
+        data = b"".join((head, *rest)) if rest else head
+        self.head = b""
+        self._offset = 0
+        self.rest = None
+        self.buffered = 0
+        return data
+
+    def takePart(self, length: int) -> bytes:
+        """
+        The next C{length} bytes, of which there are at least as many.
+        """
+        if length == self.buffered:
+            return self.takeAll()
+        self.buffered -= length
+        parts = []
+        while length:
+            end = self._offset + length
+            part = self.head[self._offset : end]
+            parts.append(part)
+            length -= len(part)
+            if end < len(self.head):
+                self._offset = end
+            else:
+                self._offset = 0
+                self.head = self.rest.popleft() if self.rest else b""
+        if not self.rest:
+            # What is left is the head alone; the scheduler takes that whole.
+            self.rest = None
+            if self._offset and self.buffered <= JOIN_LIMIT:
+                self.head = self.head[self._offset :]
+                self._offset = 0
+            elif self._offset:
+                # takeAll, not the bare head, as long as there is an offset
+                self.rest = deque()
+        return parts[0] if len(parts) == 1 else b"".join(parts)
+
+    def takeEnd(self) -> bytes:
+        """
+        The frame that ends our direction, which has ended now.
+        """
+        self.ending = False
+        self.writable = False
+        return self._session.endSent(self)
+
+    # What the session calls.
+
+    def advance(self, event: Event) -> bool:
+        """
+        Go to the state that C{event} leads to.
+
+        @return: was it legal?
+        """
+        state = TRANSITIONS.get((self.state, event))
+        if state is None:
+            return False
+        self.state = state
+        return True
+
+    def permit(self, credit: int) -> None:
+        """
+        Set the send credit to what it is now known to be.
+        """
+        self._permitted += credit - self.sendCredit
+        self.sendCredit = credit
+
+    def discardOutput(self) -> None:
+        """
+        Drop what was written and not taken; nothing more can be written.
+        """
+        self.writable = False
+        self.head = b""
+        self._offset = 0
+        self.rest = None
+        self.buffered = 0
+        self.ending = False
+
+    def hold(self, data: bytes) -> int:
+        """
+        Keep a chunk until the reader wants it.
+
+        @return: what it costs, in bytes.
+        """
+        backlog = self._backlog
+        if backlog is None:
+            backlog = self._backlog = deque()
+        before = self.backlogSize
+        self.held += len(data)
+        if backlog and len(backlog[-1]) + len(data) <= JOIN_LIMIT:
+            backlog[-1] += data
+            self.backlogSize = before + len(data)
+        else:
+            backlog.append(data)
+            self.backlogSize = before + len(data) + CHUNK_CHARGE
+        return self.backlogSize - before
+
+    def nextHeld(self) -> bytes | None:
+        """
+        The next chunk that was kept, or C{None}.
+        """
+        if not self._backlog:
+            return None
+        data = self._backlog.popleft()
+        self.held -= len(data)
+        if self._backlog:
+            self.backlogSize -= len(data) + CHUNK_CHARGE
+        else:
+            self.backlogSize = 0
+            self._backlog = None
+        return data
+
+    def dropHeld(self) -> int:
+        """
+        Drop all that was kept.
+
+        @return: what it cost, in bytes.
+        """
+        size = self.backlogSize
+        self._backlog = None
+        self.backlogSize = 0
+        self.held = 0
+        return size

@@ -1,0 +1,682 @@
+"""
+The carrier's protocol: what drives a session of the engine with Twisted.
+
+L{MuxProtocol} owns the carrier's transport, the two delayed calls that a
+session may have (the next turn, and the next thing that is due), and the
+openings that are under way.  Everything else is the engine's.
+
+B{Sending} happens at one place, L{MuxProtocol._flush}: at the end of each
+chunk that the carrier delivers, and otherwise in the session's next turn.  So
+all that one chunk causes, or one turn of the reactor writes, goes out in as few
+writes as it takes.  Small pieces are joined; large payloads are not copied just
+to have a header in front.
+
+B{Being paused.}  The session is the carrier's push producer.  While it is paused
+data stays in the streams, where it can still be put in a fair order; a batch is
+no larger than what the carrier's buffer takes.  Of streams whose producers wait,
+those are resumed that have just been sent, one after the other.
+
+B{Closing} the carrier takes unregistering ourselves first, since TLS waits for
+its producer otherwise, and a time limit, since a peer may not read what is left
+to be sent.
+"""
+
+from __future__ import annotations
+
+import socket
+from collections import deque
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any, cast
+
+from twisted.internet.defer import Deferred, fail
+from twisted.internet.error import ConnectionDone
+from twisted.internet.interfaces import (
+    IAddress,
+    IConsumer,
+    IDelayedCall,
+    IProtocol,
+    IProtocolFactory,
+    IPushProducer,
+    ITCPTransport,
+    ITransport,
+)
+from twisted.internet.protocol import Protocol, connectionDone
+from twisted.logger import Logger
+from twisted.python import context
+from twisted.python.failure import Failure
+from twisted.python.log import ILogContext
+from zope.interface import implementer
+
+from twisted_mux.config import MuxConfig
+from twisted_mux.engine.session import Session
+from twisted_mux.errors import MuxError, NotSupported, SessionClosed, UsageError
+from twisted_mux.interfaces import IMuxSession
+from twisted_mux.opening import Opening
+from twisted_mux.reasons import SessionLost
+from twisted_mux.statistics import SessionStatistics
+from twisted_mux.stream_endpoints import SessionClientEndpoint, SessionServerEndpoint
+from twisted_mux.transport import StreamTransport
+from twisted_mux.wire import codecNamed
+from twisted_mux.wire.base import Codec, Role
+
+if TYPE_CHECKING:
+    from twisted_mux.engine.stream import Stream
+
+#: How many bytes go to the carrier in one write: what its buffer holds before
+#: it pauses us.
+BATCH = 64 * 1024
+# Pieces that are larger on average than this are not joined.
+_LARGE_PIECE = 4096
+#: Seconds that a carrier has to close before it is aborted.
+CLOSE_TIMEOUT = 5.0
+# How much unsent data the kernel is given, in bytes, where the carrier is TCP
+# and the platform can: what is in there can't be overtaken any more.
+_KERNEL_BACKLOG = 128 * 1024
+
+
+class _LogContext(dict[str, object]):
+    """
+    The context in which a chunk is dealt with: C{copy}, which is how it is
+    read, makes out whose payload is being delivered at that moment, so that
+    nobody has to note it for each frame.
+    """
+
+    def __init__(self, mux: MuxProtocol) -> None:
+        super().__init__()
+        self._mux = mux
+
+    def copy(self) -> dict[str, object]:
+        return {"isError": 0, "system": self._mux.currentPrefix()}
+
+
+@implementer(IMuxSession, IPushProducer)
+class MuxProtocol(Protocol):
+    """
+    One carrier being multiplexed.  See L{IMuxSession}.
+
+    @ivar streamFactory: what builds protocols for the streams that the peer
+        opens; streams are refused while it is C{None}.
+    @ivar engine: the session of the engine, from C{connectionMade} on.
+    @ivar config: the configuration, with the wire's own defaults.
+    @ivar hostAddress: our address of the carrier.
+    @ivar peerAddress: the peer's.
+    """
+
+    _log = Logger()
+    engine: Session
+    hostAddress: IAddress
+    peerAddress: IAddress
+
+    def __init__(
+        self,
+        codec: type[Codec],
+        role: Role,
+        config: MuxConfig,
+        streamFactory: IProtocolFactory | None = None,
+        *,
+        reactor: Any = None,
+        started: Callable[[MuxProtocol], object] | None = None,
+    ) -> None:
+        self._started = started
+        self._codec = codec
+        self._role = role
+        self.config = config.forWire(codec.capabilities)
+        self.streamFactory = streamFactory
+        self.reactor = reactor
+        self._turnCall: IDelayedCall | None = None
+        self._tickCall: IDelayedCall | None = None
+        self._closeCall: IDelayedCall | None = None
+        self._laters: list[Callable[[], None]] = []
+        self._waiting: deque[Opening] = deque()
+        self._pings: dict[int, Deferred[float]] = {}
+        self._whenClosed: list[Deferred[None]] = []
+        self._carrierPaused = False
+        self._readingPaused = False
+        self._ended = False
+        self._error: MuxError | None = None
+        self._closedByUs = False
+        self._closing = False
+        self._lostReason: Failure | None = None
+        self._logContext = {ILogContext: _LogContext(self)}
+
+    # What a carrier's transport calls.
+
+    def connectionMade(self) -> None:
+        """
+        The carrier is there.
+        """
+        transport = self.transport
+        assert transport is not None
+        if self.reactor is None:
+            self.reactor = getattr(transport, "reactor", None)
+            if self.reactor is None:
+                from twisted.internet import reactor
+
+                self.reactor = reactor
+        self._seconds = self.reactor.seconds
+        self.hostAddress = transport.getHost()
+        self.peerAddress = transport.getPeer()
+        _tuneCarrier(transport)
+        self.engine = Session(
+            self._codec, self._role, self.config, self, self._seconds()
+        )
+        cast(IConsumer, transport).registerProducer(self, True)
+        if self._started is not None:
+            self._started(self)
+
+    def dataReceived(self, data: bytes) -> None:
+        """
+        The carrier delivers.
+        """
+        context.call(self._logContext, self.engine.receive, data, self._seconds())
+        self._flush()
+
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
+        """
+        The carrier is gone, and with it every stream.
+        """
+        self._lostReason = reason
+        self._cancel("_tickCall")
+        self._cancel("_closeCall")
+        self.engine.lost()
+        for opening in list(self._waiting):
+            opening.fail(Failure(SessionLost(self.describeEnd(None))))
+        self._waiting.clear()
+        pings = list(self._pings.values())
+        self._pings.clear()
+        for ping in pings:
+            ping.errback(Failure(SessionLost(self.describeEnd(None))))
+        if self._turnCall is not None:
+            self._cancel("_turnCall")
+            self._turn()
+        whenClosed = self._whenClosed
+        self._whenClosed = []
+        for deferred in whenClosed:
+            self._fireClosed(deferred)
+
+    def _fireClosed(self, deferred: Deferred[None]) -> None:
+        reason = self._lostReason
+        assert reason is not None
+        orderly = reason.check(ConnectionDone) or self._closedByUs
+        if self._error is not None:
+            deferred.errback(Failure(self._error))
+        elif orderly:
+            deferred.callback(None)
+        else:
+            deferred.errback(Failure(SessionLost(self.describeEnd(None))))
+
+    def pauseProducing(self) -> None:
+        """
+        The carrier's buffer is full.
+        """
+        self._carrierPaused = True
+        self.engine.pauseWriting(self._seconds())
+
+    def resumeProducing(self) -> None:
+        """
+        The carrier's buffer is empty.
+        """
+        self._carrierPaused = False
+        self.engine.resumeWriting()
+        self._flush()
+
+    def stopProducing(self) -> None:
+        """
+        The carrier takes nothing more; C{connectionLost} follows.
+        """
+        self._carrierPaused = True
+
+    # IMuxSession
+
+    @property
+    def wire(self) -> str:
+        """
+        The name of the wire protocol.
+        """
+        return self._codec.name
+
+    @property
+    def over(self) -> bool:
+        """
+        Has the session ended?
+        """
+        return self.engine.over
+
+    @property
+    def takesStreams(self) -> bool:
+        """
+        Would L{openStream} be tried now?
+        """
+        return self.engine.takesStreams
+
+    def openStream(
+        self,
+        factory: IProtocolFactory,
+        name: bytes = b"",
+        address: tuple[str, int] | None = None,
+    ) -> Deferred[IProtocol]:
+        """
+        Open a stream; see L{IMuxSession}.
+        """
+        try:
+            key = None if address is None else self.engine.codec.keyOfAddress(address)
+        except UsageError:
+            return fail()
+        opening = Opening(self, factory, name, key)
+        deferred = cast("Deferred[IProtocol]", opening.deferred)
+        if self._waiting or not self.engine.mayOpen:
+            self._waiting.append(opening)
+        else:
+            opening.send(self._waitsForAck)
+        return deferred
+
+    @property
+    def _waitsForAck(self) -> bool:
+        return self.config.opening == "ack" and self._codec.capabilities.ack
+
+    def clientEndpoint(
+        self, name: bytes = b"", address: tuple[str, int] | None = None
+    ) -> SessionClientEndpoint:
+        """
+        An endpoint whose C{connect} opens a stream; see L{IMuxSession}.
+        """
+        return SessionClientEndpoint(self, name, address)
+
+    def serverEndpoint(self) -> SessionServerEndpoint:
+        """
+        An endpoint on which streams of the peer's arrive; see L{IMuxSession}.
+        """
+        return SessionServerEndpoint(self)
+
+    def ping(self) -> Deferred[float]:
+        """
+        The round trip in seconds; see L{IMuxSession}.
+        """
+        try:
+            value = self.engine.ping(self._seconds())
+        except (NotSupported, SessionClosed):
+            return fail()
+        deferred: Deferred[float] = Deferred()
+        self._pings[value] = deferred
+        return deferred
+
+    def close(self, seconds: float | None = None) -> Deferred[None]:
+        """
+        Let the live streams finish, then close; see L{IMuxSession}.
+        """
+        self._closedByUs = True
+        self.engine.drain(
+            self._seconds(), self.config.drainTimeout if seconds is None else seconds
+        )
+        return self.whenClosed()
+
+    def abort(self) -> None:
+        """
+        Drop the carrier; see L{IMuxSession}.
+        """
+        self._closedByUs = True
+        _abort(cast(ITransport, self.transport))
+
+    def whenClosed(self) -> Deferred[None]:
+        """
+        Fires when the carrier is closed; see L{IMuxSession}.
+        """
+        deferred: Deferred[None] = Deferred()
+        if self._lostReason is not None:
+            self._fireClosed(deferred)
+        else:
+            self._whenClosed.append(deferred)
+        return deferred
+
+    def statistics(self) -> SessionStatistics:
+        """
+        What the session has seen; see L{IMuxSession}.
+        """
+        engine = self.engine
+        return SessionStatistics(
+            wire=self.wire,
+            role=self._role.value,
+            peer=_describeAddress(self.peerAddress),
+            streams=len(engine.streams),
+            inboundStreams=engine.inbound,
+            bytesHeld=engine.held,
+            roundTrip=engine.liveness.lastRoundTrip,
+            idleSeconds=engine.idleSeconds(self._seconds()),
+            draining=engine.draining,
+            reading=not self._readingPaused,
+            writing=not self._carrierPaused,
+            **asdict(engine.counters),
+        )
+
+    # What streams and openings ask for.
+
+    def later(self, function: Callable[[], None]) -> None:
+        """
+        Call C{function}, which must not raise, in the next turn.
+        """
+        self._laters.append(function)
+        self.wake(False)
+
+    def openingCancelled(self, opening: Opening) -> None:
+        """
+        An opening does not wait any more, if it did.
+        """
+        if opening in self._waiting:
+            self._waiting.remove(opening)
+
+    def describe(self) -> str:
+        """
+        The session, in words.
+        """
+        return f"{self.wire} session with {_describeAddress(self.peerAddress)}"
+
+    def describeEnd(self, error: MuxError | None) -> str:
+        """
+        The session's end, in words.
+        """
+        cause: object = error or self._error
+        if cause is None and self._lostReason is not None:
+            cause = self._lostReason.getErrorMessage()
+        return f"{self.describe()} ended: {cause}"
+
+    def describeCode(self, code: int) -> str:
+        """
+        A code of the peer's, in words.
+        """
+        return self.engine.codec.describeCode(code)
+
+    def describeStream(self, stream: Stream) -> str:
+        """
+        A stream, as the wire protocol calls it.
+        """
+        return self.engine.describe(stream)
+
+    def addressOfStream(self, stream: Stream) -> tuple[str, int] | None:
+        """
+        The address that a stream was opened with, on wires that have such.
+        """
+        if not self._codec.capabilities.addressed:
+            return None
+        return self.engine.codec.addressOfKey(stream.key)
+
+    def currentPrefix(self) -> str:
+        """
+        The log prefix of the stream whose payload is being delivered.
+        """
+        current = self.engine.current
+        handler = None if current is None else current.handler
+        return (
+            handler.logPrefix() if isinstance(handler, StreamTransport) else self.wire
+        )
+
+    # What the engine's session tells (see its SessionHandler).
+
+    def wake(self, afresh: bool) -> None:
+        """
+        There is something to do in a turn of its own.
+        """
+        call = self._turnCall
+        if call is None:
+            self._turnCall = self.reactor.callLater(0, self._turn)
+        elif afresh:
+            call.reset(0)
+
+    def tickAt(self, when: float) -> None:
+        """
+        Something is due at that time.
+        """
+        self._cancel("_tickCall")
+        self._tickCall = self.reactor.callLater(
+            max(0, when - self._seconds()), self._tick
+        )
+
+    def streamOpened(self, stream: Stream) -> None:
+        """
+        The peer opened a stream.
+        """
+        factory = self.streamFactory
+        if factory is None:
+            return
+        transport = StreamTransport(self, self.config.sendBuffer)
+        transport.attach(stream)
+        try:
+            protocol = factory.buildProtocol(self.peerAddress)
+            if protocol is None:
+                stream.leave()
+                return
+            transport.connectionOpened(protocol)
+        except BaseException:
+            transport.receiverFailed()
+
+    def opensAllowed(self) -> None:
+        """
+        There are places for openings that wait.
+        """
+        self.later(self._sendWaiting)
+
+    def _sendWaiting(self) -> None:
+        while self._waiting and self.engine.mayOpen:
+            self._waiting.popleft().send(self._waitsForAck)
+
+    def receiverFailed(self, stream: Stream) -> None:
+        """
+        A protocol raised after its connection was lost.
+        """
+        self._log.failure(
+            "a protocol on {session} raised after it had lost its connection",
+            session=self.describe(),
+        )
+
+    def pongReceived(self, value: int, seconds: float) -> None:
+        """
+        A ping was answered.
+        """
+        deferred = self._pings.pop(value, None)
+        if deferred is not None:
+            deferred.callback(seconds)
+
+    def goAwayReceived(self, code: int) -> None:
+        """
+        The peer takes no more streams.
+        """
+        self._log.info(
+            "{session}: the peer takes no more streams ({code})",
+            session=self.describe(),
+            code=self.describeCode(code),
+        )
+
+    def sessionEnded(self, error: MuxError | None) -> None:
+        """
+        The engine's session is over; the carrier is to be closed.
+        """
+        self._ended = True
+        self._error = error
+        if error is not None:
+            self._log.warn(
+                "{session} ended: {error}", session=self.describe(), error=error
+            )
+        self.wake(False)
+
+    # Turns.
+
+    def _turn(self) -> None:
+        self._turnCall = None
+        laters = self._laters
+        if laters:
+            self._laters = []
+            for function in laters:
+                function()
+        context.call(self._logContext, self.engine.turn, self._seconds())
+        if self._lostReason is None:
+            self._flush()
+
+    def _tick(self) -> None:
+        self._tickCall = None
+        self.engine.tick(self._seconds())
+        self._flush()
+
+    def _flush(self) -> None:
+        """
+        Send what there is to be sent and the carrier takes; then see to the
+        carrier's reading and to the session's end.
+        """
+        engine = self.engine
+        room = self.config.turnBytes
+        while engine.hasOutput and not self._carrierPaused:
+            if room <= 0:
+                self.wake(False)
+                break
+            room -= self._write(engine.takeOutput(BATCH))
+            engine.settle()
+        if engine.reading is self._readingPaused:
+            self._pauseReading(not engine.reading)
+        if engine.draining and engine.drained:
+            engine.finish()
+        if self._ended and not self._closing:
+            self._write(engine.takeOutput(BATCH))
+            self._closeCarrier()
+
+    def _write(self, pieces: list[bytes]) -> int:
+        transport = cast(ITransport, self.transport)
+        size = sum(map(len, pieces))
+        if size > _LARGE_PIECE * len(pieces):
+            transport.writeSequence(pieces)
+        elif pieces:
+            transport.write(b"".join(pieces))
+        return size
+
+    def _pauseReading(self, paused: bool) -> None:
+        self._readingPaused = paused
+        producer = cast(IPushProducer, self.transport)
+        if self._lostReason is not None:
+            return
+        if paused and not self._ended:
+            producer.pauseProducing()
+        else:
+            # A carrier that is being closed has to notice that the peer
+            # closes too.
+            producer.resumeProducing()
+
+    def _closeCarrier(self) -> None:
+        self._closing = True
+        self._cancel("_tickCall")
+        transport = cast(Any, self.transport)
+        transport.unregisterProducer()
+        transport.loseConnection()
+        if self._lostReason is None:
+            self._closeCall = self.reactor.callLater(CLOSE_TIMEOUT, self._closeNow)
+
+    def _closeNow(self) -> None:
+        self._closeCall = None
+        _abort(cast(ITransport, self.transport))
+
+    def _cancel(self, name: str) -> None:
+        call: IDelayedCall | None = getattr(self, name)
+        if call is not None:
+            setattr(self, name, None)
+            if call.active():
+                call.cancel()
+
+
+def _abort(transport: Any) -> None:
+    abort = getattr(transport, "abortConnection", None)
+    if abort is not None:
+        abort()
+    else:
+        transport.unregisterProducer()
+        transport.loseConnection()
+
+
+def _describeAddress(address: object) -> str:
+    host = getattr(address, "host", None)
+    if host is not None:
+        return f"{host}:{getattr(address, 'port', '')}"
+    return str(address)
+
+
+def _tuneCarrier(transport: object) -> None:
+    """
+    Frames are made to be sent at once, and what the kernel holds can't be
+    overtaken.
+    """
+    if not ITCPTransport.providedBy(transport):
+        return
+    tcp = cast(Any, transport)
+    tcp.setTcpNoDelay(True)
+    option = getattr(
+        socket, "TCP_NOTSENT_LOWAT", 25 if hasattr(socket, "TCP_CORK") else None
+    )
+    handle = tcp.getHandle() if hasattr(tcp, "getHandle") else None
+    if option is not None and isinstance(handle, socket.socket):
+        # A kernel that does not know the option does without.
+        with suppress(OSError):
+            handle.setsockopt(socket.IPPROTO_TCP, option, _KERNEL_BACKLOG)
+
+
+@implementer(IProtocolFactory)
+class MuxFactory:
+    """
+    Builds a L{MuxProtocol} for each carrier, on either side: it goes with any
+    endpoint's C{listen} or C{connect}.
+
+    @ivar streamFactory: what builds protocols for the streams that peers
+        open; without one they are refused (but see
+        L{IMuxSession.serverEndpoint<twisted_mux.interfaces.IMuxSession>}).
+    """
+
+    def __init__(
+        self,
+        streamFactory: IProtocolFactory | None = None,
+        *,
+        role: str | Role,
+        wire: str = "yamux",
+        config: MuxConfig | None = None,
+        sessionStarted: Callable[[MuxProtocol], object] | None = None,
+        reactor: Any = None,
+    ) -> None:
+        """
+        @param role: C{"server"} where carriers are accepted, C{"client"}
+            where they are dialled.
+        @param wire: the wire protocol's name.
+        @param sessionStarted: called with each session when its carrier is
+            connected, before anything has arrived.
+        @param reactor: for the sessions' delayed calls; without, the
+            carrier's.
+        @raise UnknownWire: there is no such wire protocol.
+        @raise ValueError: there is no such role.
+        """
+        self.streamFactory = streamFactory
+        self.role = Role(role)
+        self.codec = codecNamed(wire)
+        self.config = config if config is not None else MuxConfig()
+        self._sessionStarted = sessionStarted
+        self._reactor = reactor
+
+    def doStart(self) -> None:
+        """
+        See L{IProtocolFactory}.
+        """
+        if self.streamFactory is not None:
+            self.streamFactory.doStart()
+
+    def doStop(self) -> None:
+        """
+        See L{IProtocolFactory}.
+        """
+        if self.streamFactory is not None:
+            self.streamFactory.doStop()
+
+    def buildProtocol(self, addr: IAddress | None) -> MuxProtocol:
+        """
+        A session for a new carrier.
+        """
+        return MuxProtocol(
+            self.codec,
+            self.role,
+            self.config,
+            self.streamFactory,
+            reactor=self._reactor,
+            started=self._sessionStarted,
+        )

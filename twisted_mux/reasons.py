@@ -1,0 +1,40 @@
+"""
+Why a stream's C{connectionLost} was called, or a connect failed.
+
+Each is an exception of this package's tree and at the same time the error of
+L{twisted.internet.error} that existing protocols check for.  An orderly end is
+L{twisted.internet.error.ConnectionDone} itself, and our own abort
+L{twisted.internet.error.ConnectionAborted}: there is nothing to add to those.
+"""
+
+from __future__ import annotations
+
+from twisted.internet.error import ConnectionLost
+from twisted.internet.error import ConnectionRefusedError as TwistedRefused
+
+from twisted_mux.errors import MuxError
+
+
+class StreamReset(MuxError, ConnectionLost):
+    """
+    The peer dropped the stream.
+    """
+
+
+class StreamDropped(MuxError, ConnectionLost):
+    """
+    The stream was dropped by this side because of what its peer did, or did
+    not do.
+    """
+
+
+class SessionLost(MuxError, ConnectionLost):
+    """
+    The session came to its end, or its carrier was lost, with the stream open.
+    """
+
+
+class StreamRefused(MuxError, TwistedRefused):
+    """
+    The peer refused the stream.
+    """

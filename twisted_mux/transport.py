@@ -1,0 +1,621 @@
+"""
+A stream as a Twisted transport, as good as a TCP connection.
+
+L{StreamTransport} joins a stream of the engine with a protocol.  It owns what
+Twisted adds to a stream: the producer, the meaning of C{loseConnection}, who is
+told what in which order.  It refuses to know anything about windows, turns,
+frames or wires: the engine's L{Stream<twisted_mux.engine.stream.Stream>} has
+those, and calls the protocol's C{dataReceived} itself.
+
+L{twisted.internet.abstract.FileDescriptor} is the reference for what a protocol
+may rely on; where its code and its documentation differ, its code.
+
+B{Closing} has three steps.  C{loseConnection} stops the reading for good.  When
+no producer holds it up (L{_producerHolds}) the stream is asked to end behind
+what has been written.  When that end has been taken by the carrier
+C{connectionLost} is called, and the stream is left: the engine drops what its
+peer may still send.
+
+B{Nothing is called from within} a protocol's own C{write}, C{loseConnection},
+C{abortConnection} or C{resumeProducing}, except producers, as with TCP, and
+C{connectionLost} from a C{loseConnection} that comes after the write side was
+closed, as with TCP too.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any, cast
+
+from twisted.internet.error import ConnectionAborted, ConnectionDone
+from twisted.internet.interfaces import (
+    IConsumer,
+    IHalfCloseableProtocol,
+    ILoggingContext,
+    IProducer,
+    IProtocol,
+    IPullProducer,
+    IPushProducer,
+    ITCPTransport,
+)
+from twisted.logger import Logger
+from twisted.python import log
+from twisted.python.failure import Failure
+from zope.interface import implementer
+
+from twisted_mux.interfaces import IStreamTransport
+from twisted_mux.reasons import SessionLost, StreamDropped, StreamReset
+
+try:
+    from twisted.internet.interfaces import ITLSTransport
+    from twisted.protocols.tls import TLSMemoryBIOFactory as _TLS
+except ImportError:  # pragma: no cover - without pyOpenSSL
+    _TLS = None  # type: ignore[assignment,misc]
+
+if TYPE_CHECKING:
+    from twisted_mux.engine.stream import Receiver, Stream
+    from twisted_mux.errors import MuxError
+    from twisted_mux.protocol import MuxProtocol
+
+
+def _mustBeBytes(data: object) -> None:
+    if not isinstance(data, bytes):
+        raise TypeError(f"Data must be bytes, not {type(data).__name__}")
+
+
+@implementer(IStreamTransport, ITCPTransport, IConsumer, IPushProducer, ILoggingContext)
+class StreamTransport:
+    """
+    See L{IStreamTransport} and the interfaces of Twisted that it provides.
+
+    @ivar connected: 1 from before C{makeConnection} until before
+        C{connectionLost}.
+    @ivar disconnecting: was C{loseConnection} called?
+    @ivar disconnected: 1 from before C{connectionLost}.
+    @ivar bufferSize: bytes written and not yet sent above which a push
+        producer is paused; may be set.
+    @ivar producer: the producer, or C{None}.
+    @ivar streamingProducer: is it a push producer?
+    @ivar producerPaused: was it paused?
+    """
+
+    __slots__ = (
+        "__weakref__",
+        "_aborting",
+        "_keepAlive",
+        "_mux",
+        "_noDelay",
+        "_producerHolds",
+        "_stream",
+        "_watcher",
+        "_writeDisconnected",
+        "_writeDisconnecting",
+        "bufferSize",
+        "connected",
+        "disconnected",
+        "disconnecting",
+        "producer",
+        "producerPaused",
+        "streamingProducer",
+    )
+
+    _log = Logger()
+    #: Is it encrypted by L{startTLS}?
+    TLS = False
+
+    _stream: Stream
+
+    def __init__(
+        self, mux: MuxProtocol, bufferSize: int, watcher: StreamWatcher | None = None
+    ) -> None:
+        """
+        @param watcher: who is told what the protocol is not.
+        """
+        self._mux = mux
+        self._watcher = watcher
+        self._aborting = False
+        self._keepAlive = False
+        self._noDelay = True
+        self._producerHolds = False
+        self._writeDisconnecting = False
+        self._writeDisconnected = False
+        self.bufferSize = bufferSize
+        self.connected = 0
+        self.disconnected = 0
+        self.disconnecting = 0
+        self.producer: IProducer | None = None
+        self.producerPaused = False
+        self.streamingProducer = False
+
+    def __repr__(self) -> str:
+        state = "connected" if self.connected else "not connected"
+        return f"<{type(self).__name__} {self.wire} stream {self.streamId} {state}>"
+
+    def attach(self, stream: Stream) -> None:
+        """
+        This is the stream.  To be called before anything else.
+        """
+        self._stream = stream
+        stream.handler = self
+
+    @property
+    def engineStream(self) -> Stream:
+        """
+        The engine's stream.
+        """
+        return self._stream
+
+    # What IStreamTransport adds.
+
+    @property
+    def session(self) -> MuxProtocol:
+        """
+        The session that the stream belongs to.
+        """
+        return self._mux
+
+    @property
+    def wire(self) -> str:
+        """
+        The name of the wire protocol.
+        """
+        return self._mux.wire
+
+    @property
+    def streamId(self) -> str:
+        """
+        What the wire protocol calls the stream.
+        """
+        return self._mux.describeStream(self._stream)
+
+    @property
+    def name(self) -> bytes:
+        """
+        The name that the stream was opened with, or C{b""}.
+        """
+        return self._stream.name
+
+    @property
+    def address(self) -> tuple[str, int] | None:
+        """
+        The address that the stream was opened with, on wires that have such.
+        """
+        return self._mux.addressOfStream(self._stream)
+
+    @property
+    def opener(self) -> bool:
+        """
+        Did this side open the stream?
+        """
+        return not self._stream.inbound
+
+    @property
+    def bytesReceived(self) -> int:
+        """
+        Bytes of payload that have arrived.
+        """
+        return self._stream.bytesReceived
+
+    @property
+    def bytesSent(self) -> int:
+        """
+        Bytes of payload that have been handed to the carrier.
+        """
+        return self._stream.bytesSent
+
+    # The protocol.
+
+    @property
+    def protocol(self) -> IProtocol:
+        """
+        Who is called with what arrives.  It may be replaced at any time, and
+        is gone after C{connectionLost}.
+        """
+        receiver = self._stream.receiver
+        if receiver is None:
+            raise AttributeError("the stream has no protocol any more")
+        return cast(IProtocol, receiver)
+
+    @protocol.setter
+    def protocol(self, protocol: IProtocol) -> None:
+        self._stream.receiver = cast("Receiver", protocol)
+
+    @property
+    def reactor(self) -> Any:
+        """
+        The reactor of the carrier.
+        """
+        return self._mux.reactor
+
+    def getHost(self) -> Any:
+        """
+        This side's address of the carrier.
+        """
+        return self._mux.hostAddress
+
+    def getPeer(self) -> Any:
+        """
+        The other side's address of the carrier.
+        """
+        return self._mux.peerAddress
+
+    def logPrefix(self) -> str:
+        """
+        As that of a TCP connection, with the stream's id for its number.
+        """
+        protocol: object = self._stream.receiver
+        if ILoggingContext.providedBy(protocol):
+            prefix = cast(Any, protocol).logPrefix()
+        else:
+            prefix = "-" if protocol is None else type(protocol).__name__
+        if not self._stream.inbound:
+            return f"{prefix},client"
+        host = getattr(self._mux.peerAddress, "host", self._mux.wire)
+        return f"{prefix},{self.streamId},{host}"
+
+    # Writing.
+
+    def write(self, data: bytes) -> None:
+        """
+        Send C{data} when it is the stream's turn.  Dropped when the connection
+        is lost or the write side closed.
+
+        @raise TypeError: it is not L{bytes}.
+        """
+        if type(data) is not bytes:
+            _mustBeBytes(data)
+        if not self.connected:
+            return
+        stream = self._stream
+        stream.write(data)
+        if self.producer is not None and stream.buffered > self.bufferSize:
+            self._pauseProducer()
+
+    def writeSequence(self, data: Iterable[bytes]) -> None:
+        """
+        Send all of C{data}, any iterable of L{bytes}.
+        """
+        pieces = list(data)
+        for piece in pieces:
+            _mustBeBytes(piece)
+        self.write(b"".join(pieces))
+
+    def loseWriteConnection(self) -> None:
+        """
+        End this side's direction behind what was written.  The protocol, if it
+        is an L{IHalfCloseableProtocol}, gets C{writeConnectionLost} then.
+        """
+        if self._writeDisconnecting or not self.connected:
+            return
+        self._writeDisconnecting = True
+        self._endWhenFlushed()
+
+    def loseConnection(self, *_: object) -> None:
+        """
+        Read no more, send what was written, then close.
+        """
+        if not self.connected or self.disconnecting or self._aborting:
+            return
+        self._stream.pauseReading()
+        self.disconnecting = 1
+        if self._writeDisconnected:
+            self._lost(Failure(ConnectionDone()))
+            return
+        self._endWhenFlushed()
+
+    def abortConnection(self) -> None:
+        """
+        Drop the stream at once, with all that was written.  C{connectionLost}
+        follows in a later turn.
+        """
+        if self.disconnected or self._aborting:
+            return
+        self._aborting = True
+        stream = self._stream
+        protocol = stream.receiver
+        stream.reset()
+        stream.receiver = protocol
+        self._mux.later(self._aborted)
+
+    def _aborted(self) -> None:
+        self._lost(Failure(ConnectionAborted()))
+
+    def _endWhenFlushed(self) -> None:
+        producer = self.producer
+        if producer is None:
+            self._stream.endWriting()
+        elif self._producerHolds or not self.streamingProducer or self.producerPaused:
+            self._producerHolds = True
+            if not self._stream.buffered:
+                # Nothing is left that could tell it to go on.
+                self._mux.later(self.writeBufferEmptied)
+        else:
+            self._stream.endWriting()
+
+    # Producers that we consume from.
+
+    def registerProducer(self, producer: IProducer, streaming: bool) -> None:
+        """
+        See L{IConsumer}.  On a lost connection the producer is stopped at
+        once.
+
+        @raise RuntimeError: there is a producer already.
+        """
+        if self.producer is not None:
+            raise RuntimeError(
+                f"Cannot register producer {producer}, because producer {self.producer} was "
+                "never unregistered."
+            )
+        if self.disconnected:
+            producer.stopProducing()
+            return
+        self.producer = producer
+        self.streamingProducer = bool(streaming)
+        self.producerPaused = False
+        if streaming:
+            return
+        self._stream.wantsEmpty = True
+        if self.disconnecting or self._writeDisconnecting:
+            self._producerHolds = True
+            self._stream.holdEnd()
+        self._resume(producer)
+
+    def unregisterProducer(self) -> None:
+        """
+        See L{IConsumer}.
+        """
+        self.producer = None
+        self.producerPaused = False
+        self._producerHolds = False
+        self._stream.wantsEmpty = False
+        if self.connected and (self.disconnecting or self._writeDisconnecting):
+            self._stream.endWriting()
+
+    def stopConsuming(self) -> None:
+        """
+        The producer has gone.
+        """
+        self.unregisterProducer()
+        self.loseConnection()
+
+    def _pauseProducer(self) -> None:
+        producer = self.producer
+        if not self.streamingProducer or self.producerPaused:
+            return
+        self.producerPaused = True
+        self._stream.wantsEmpty = True
+        if self.disconnecting or self._writeDisconnecting:
+            self._producerHolds = True
+            self._stream.holdEnd()
+        cast(IPushProducer, producer).pauseProducing()
+
+    def _resume(self, producer: IProducer) -> None:
+        try:
+            cast(IPullProducer, producer).resumeProducing()
+        except BaseException:
+            self.receiverFailed()
+
+    # The stream as a producer.
+
+    def pauseProducing(self) -> None:
+        """
+        Deliver nothing until L{resumeProducing}.
+        """
+        self._stream.pauseReading()
+
+    def resumeProducing(self) -> None:
+        """
+        Deliver again, from the next turn on.
+        """
+        if self.connected and not self.disconnecting and not self._aborting:
+            self._stream.resumeReading()
+
+    def stopProducing(self) -> None:
+        """
+        Close the connection.
+        """
+        self.loseConnection()
+
+    startReading = resumeProducing
+    stopReading = pauseProducing
+
+    # Options of a TCP connection.  The carrier's are its own affair, and they
+    # would be every other stream's too, so they are remembered and no more.
+
+    def getTcpNoDelay(self) -> bool:
+        """
+        What L{setTcpNoDelay} has set; frames are never delayed.
+        """
+        return self._noDelay
+
+    def setTcpNoDelay(self, enabled: bool) -> None:
+        """
+        Changes nothing: frames are never delayed.
+        """
+        self._noDelay = bool(enabled)
+
+    def getTcpKeepAlive(self) -> bool:
+        """
+        What L{setTcpKeepAlive} has set.
+        """
+        return self._keepAlive
+
+    def setTcpKeepAlive(self, enabled: bool) -> None:
+        """
+        Changes nothing: the session keeps its carrier alive itself.
+        """
+        self._keepAlive = bool(enabled)
+
+    # What the engine tells (see its StreamHandler).
+
+    def streamAccepted(self) -> None:
+        """
+        The peer acknowledged the stream.
+        """
+        if self._watcher is not None:
+            self._watcher.accepted()
+
+    def streamEnded(self) -> None:
+        """
+        The peer's direction is at its end.
+        """
+        aware: Any = IHalfCloseableProtocol(self._stream.receiver, None)
+        if aware is None:
+            self._lost(Failure(ConnectionDone()))
+        else:
+            self._call(aware.readConnectionLost)
+
+    def streamReset(self, code: int) -> None:
+        """
+        The peer dropped the stream.
+        """
+        text = f"stream {self.streamId} of {self._mux.describe()} was reset by the peer"
+        if code:
+            text += f" ({self._mux.describeCode(code)})"
+        self._lost(Failure(StreamReset(text)))
+
+    def streamLost(self, error: MuxError | None) -> None:
+        """
+        The session is over, or the stream had to be dropped.
+        """
+        if error is not None and not self._mux.over:
+            self._lost(Failure(StreamDropped(f"{self._mux.describe()}: {error}")))
+        else:
+            self._lost(Failure(SessionLost(self._mux.describeEnd(error))))
+
+    def writeBufferEmptied(self) -> None:
+        """
+        All that was written has been taken.
+        """
+        producer = self.producer
+        if producer is None or not self.connected:
+            return
+        if self.streamingProducer:
+            if not self.producerPaused:
+                return
+            self.producerPaused = False
+            self._stream.wantsEmpty = False
+        self._resume(producer)
+
+    def writingEnded(self) -> None:
+        """
+        All that was written has been taken, and the end behind it.
+        """
+        if self.disconnecting:
+            self._lost(Failure(ConnectionDone()))
+            return
+        self._writeDisconnected = True
+        aware: Any = IHalfCloseableProtocol(self._stream.receiver, None)
+        if aware is not None:
+            self._call(aware.writeConnectionLost)
+
+    def receiverFailed(self) -> None:
+        """
+        The protocol, or its producer, raised: the stream is dropped.
+        """
+        failure = Failure()
+        self._log.failure(
+            "stream {stream} of {session} is dropped: its protocol raised",
+            failure,
+            stream=self.streamId,
+            session=self._mux.describe(),
+        )
+        self.drop(failure)
+
+    def drop(self, failure: Failure) -> None:
+        """
+        Drop the stream at once; C{connectionLost}, if there was a connection,
+        is called with C{failure}.
+        """
+        if self.disconnected:
+            return
+        stream = self._stream
+        protocol = stream.receiver
+        stream.reset()
+        stream.receiver = protocol
+        self._lost(failure)
+
+    # The beginning and the end of the connection.
+
+    def connectionOpened(self, protocol: IProtocol) -> None:
+        """
+        Connect C{protocol}; what it raises is not caught.
+        """
+        self._stream.receiver = cast("Receiver", protocol)
+        self.connected = 1
+        log.callWithContext({"system": self.logPrefix()}, protocol.makeConnection, self)
+
+    def _call(self, function: Any, *args: object) -> None:
+        try:
+            log.callWithContext({"system": self.logPrefix()}, function, *args)
+        except BaseException:
+            self.receiverFailed()
+
+    def _lost(self, reason: Failure) -> None:
+        if self.disconnected:
+            return
+        connected = self.connected
+        self.connected = 0
+        self.disconnected = 1
+        stream = self._stream
+        prefix = self.logPrefix()
+        protocol = stream.receiver
+        stream.leave()
+        stream.receiver = None
+        producer = self.producer
+        self.producer = None
+        context = {"system": prefix}
+        if producer is not None:
+            try:
+                log.callWithContext(context, producer.stopProducing)
+            except BaseException:
+                self._log.failure(
+                    "stopProducing of {producer!r} raised", producer=producer
+                )
+        watcher = self._watcher
+        self._watcher = None
+        if connected and protocol is not None:
+            try:
+                log.callWithContext(
+                    context, cast(IProtocol, protocol).connectionLost, reason
+                )
+            except BaseException:
+                self._log.failure(
+                    "connectionLost of {protocol!r} raised", protocol=protocol
+                )
+        if watcher is not None:
+            watcher.lost(reason)
+
+    # TLS.
+
+    def startTLS(self, contextFactory: Any, normal: bool = True) -> None:
+        """
+        See L{ITLSTransport}.  From now on this is an
+        L{ISSLTransport<twisted.internet.interfaces.ISSLTransport>}.
+        """
+        from twisted_mux.starttls import startTLS
+
+        startTLS(self, contextFactory, self.opener == bool(normal))
+
+
+class StreamWatcher:
+    """
+    Who wants to know of the beginning and the end of a stream, beside its
+    protocol.
+    """
+
+    __slots__ = ()
+
+    def accepted(self) -> None:
+        """
+        The peer acknowledged the stream.
+        """
+
+    def lost(self, reason: Failure) -> None:
+        """
+        It is over; the protocol, if there was one, has been told.
+        """
+
+
+if _TLS is not None:
+    implementer(ITLSTransport)(StreamTransport)
