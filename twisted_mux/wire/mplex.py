@@ -36,6 +36,7 @@ from typing import cast
 from twisted_mux.errors import ConfigError, ProtocolError
 from twisted_mux.wire.base import (
     FRAMES_PER_TURN,
+    Breach,
     Capabilities,
     Codec,
     Credit,
@@ -122,6 +123,9 @@ class MplexCodec(Codec):
         credit=Credit.NONE,
         reset=True,
         names=True,
+        # multiplex.go, handleIncoming: a stream whose peer closed is unknown
+        # from then on, and frames for it are skipped.
+        afterEnd=Breach.IGNORE,
         maxPayload=MAX_MESSAGE,
     )
 

@@ -107,6 +107,26 @@ def test_update(consumed: int, window: int, onWire: tuple[int, int]) -> None:
     assertDecodes(Smux2Codec, Role.SERVER, data, calls)
 
 
+@pytest.mark.parametrize("window", [0, 65536, 262144])
+def test_noNeedToAnnounce(window: int) -> None:
+    writer, _ = makeCodec(Smux2Codec, Role.CLIENT)
+    assert writer.encodeOpen(3, window, b"") == frame(Smux2Codec, SYN, 3)
+    assert writer.encodeAccept(2, window) == b""
+
+
+def test_aWideWindowIsAnnounced() -> None:
+    """
+    The peer starts from 262,144 bytes, so that more is told at once.
+    """
+    writer, _ = makeCodec(Smux2Codec, Role.CLIENT)
+    announced = update(0, 262145)
+    assert writer.encodeOpen(3, 262145, b"") == frame(Smux2Codec, SYN, 3) + announced
+    assert writer.encodeAccept(3, 262145) == announced
+    narrow, _ = makeCodec(Smux1Codec, Role.CLIENT)
+    assert narrow.encodeOpen(3, 262145, b"") == frame(Smux1Codec, SYN, 3)
+    assert narrow.encodeAccept(3, 262145) == b""
+
+
 def test_version1HasNoUpdate() -> None:
     assert makeCodec(Smux1Codec, Role.CLIENT)[0].encodeCredit(3, 1, 1, 1) == b""
     with pytest.raises(ProtocolError, match="command 4"):
