@@ -36,6 +36,8 @@ class NetmuxCodec(HeaderCodec):
 
     name = "netmux"
     version = 1
+    # No go-away: it begins with all that a NOP of smux 1 is, and the client of an
+    # idle smux session, unlike one that leaves, is worth waiting for.
     openings = (b"\1\0\0\1", b"\1\0\0\5", b"\1\2\0\0")
     capabilities = Capabilities(
         credit=Credit.DELTA,

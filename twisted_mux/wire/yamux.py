@@ -87,7 +87,8 @@ class HeaderCodec(Codec):
     def match(cls, prefix: bytes) -> Match:
         """
         A client starts with one of L{openings}: a SYN for an id of its own,
-        maybe one that carries FIN as well, or a ping.
+        maybe one that carries FIN as well, or a ping, or a go-away if it has
+        nothing to say.
         """
         begin = prefix[:4]
         if not any(opening.startswith(begin) for opening in cls.openings):
@@ -95,7 +96,7 @@ class HeaderCodec(Codec):
         if len(prefix) < 8:
             return Match.MAYBE
         stream = int.from_bytes(prefix[4:8], "big")
-        fits = stream == 0 if prefix[1] == PING else stream & 1
+        fits = stream == 0 if prefix[1] >= PING else stream & 1
         return Match.YES if fits else Match.NO
 
     def keys(self) -> Iterator[Key]:
@@ -260,6 +261,7 @@ class YamuxCodec(HeaderCodec):
         b"\0\1\0\1",
         b"\0\1\0\5",
         b"\0\2\0\1",
+        b"\0\3\0\0",
     )
     capabilities = Capabilities(
         credit=Credit.DELTA,

@@ -63,6 +63,8 @@ FIRST: dict[str, list[bytes]] = {
         yamuxLike(0, 1, 5, 0xFFFFFFFF, 0),
         yamuxLike(0, 2, 1, 0, 0),
         yamuxLike(0, 2, 1, 0, 0xFFFFFFFF),
+        yamuxLike(0, 3, 0, 0, 0),
+        yamuxLike(0, 3, 0, 0, 2),
     ],
     "netmux": [
         yamuxLike(1, 0, 1, 1, 0),
@@ -186,7 +188,8 @@ def test_strangers(begin: bytes, words: str) -> None:
         yamuxLike(0, 1, 2, 1, 0),
         yamuxLike(0, 2, 2, 0, 0),
         yamuxLike(0, 2, 1, 1, 0),
-        yamuxLike(0, 3, 0, 0, 0),
+        yamuxLike(0, 3, 1, 0, 0),
+        yamuxLike(0, 3, 0, 1, 0),
         yamuxLike(0, 4, 0, 0, 0),
         yamuxLike(1, 0, 1, 2, 0),
         yamuxLike(1, 1, 1, 1, 0),

@@ -37,7 +37,7 @@ from tests.unit.wire.sinks import (
     makeCodec,
     merged,
 )
-from twisted_mux.wire import codecNamed, wireNames, wires
+from twisted_mux.wire import DETECT_BYTES, codecNamed, detect, wireNames, wires
 from twisted_mux.wire.base import Codec, Key, Role
 
 VECTORS = Path(__file__).parents[2] / "vectors"
@@ -177,6 +177,21 @@ def test_trailingBytes(recording: Recording, writer: Role) -> None:
             feed(reader, frame.data + following.data[:cut])
             feed(reader, following.data[cut:])
             assert merged(sink.calls) == merged(frame.calls + following.calls), cut
+
+
+@eachRecording
+def test_detected(recording: Recording) -> None:
+    """
+    What a real client starts with is never taken for another wire protocol.
+    (One that answers a ping has heard from a server that knew already.)
+    """
+    if recording.frames[0].writer is Role.SERVER:
+        return
+    sent = b"".join(frame.data for frame in recording.sentBy(Role.CLIENT))
+    codec = recording.codec
+    answers = [detect(sent[:cut]) for cut in range(min(len(sent), DETECT_BYTES) + 1)]
+    clear = answers.index(codec) if sent else len(answers)
+    assert answers == [None] * clear + [codec] * (len(answers) - clear)
 
 
 def keyOfWriter(codec: type[Codec], writer: Role, key: Key) -> Key:
