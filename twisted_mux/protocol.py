@@ -347,6 +347,7 @@ class MuxProtocol(Protocol):
             draining=engine.draining,
             reading=not self._readingPaused,
             writing=not self._carrierPaused,
+            bytesSent=engine.bytesSent,
             **asdict(engine.counters),
         )
 

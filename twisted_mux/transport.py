@@ -53,7 +53,8 @@ except ImportError:  # pragma: no cover - without pyOpenSSL
     _TLS = None  # type: ignore[assignment,misc]
 
 if TYPE_CHECKING:
-    from twisted_mux.engine.stream import Receiver, Stream
+    from twisted_mux.engine.handlers import Receiver
+    from twisted_mux.engine.stream import Stream
     from twisted_mux.errors import MuxError
     from twisted_mux.protocol import MuxProtocol
 

@@ -100,12 +100,12 @@ class Liveness:
         if seconds > 0 and not self.measured and not 0 < self.roundTrip <= seconds:
             self.roundTrip = seconds
 
-    def next(self, waiting: bool) -> float | None:
+    def next(self) -> float | None:
         """
         When L{tick} has something to do, or C{None} if never.
         """
         due = [self._probeAt] if self._interval else []
-        if waiting and self._silence:
+        if self._silence:
             silent = self._silentSince()
             if silent is not None:
                 due.append(silent + self._silence)

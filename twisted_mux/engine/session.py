@@ -9,8 +9,8 @@ B{Who drives it.}  A driver that owns the carrier and the clock
     L{Session.reading} says so;
   - it takes what is to be sent with L{Session.takeOutput}, passes that on, then
     calls L{Session.settle}, until there is no more or the carrier is full;
-  - it calls L{Session.turn} soon after L{SessionHandler.wake}, from a fresh
-    stack, and L{Session.tick} at the time of L{SessionHandler.tickAt};
+  - it calls L{Session.turn} soon after C{SessionHandler.wake}, from a fresh
+    stack, and L{Session.tick} at the time of C{SessionHandler.tickAt};
   - it says when the carrier takes no more (L{Session.pauseWriting},
     L{Session.resumeWriting}) and when it is gone (L{Session.lost}).
 
@@ -19,14 +19,10 @@ C{now} is seconds on any clock that does not go backwards.
 B{Who owns what.}  The codec owns the format; L{Reader
 <twisted_mux.engine.reader.Reader>} the rules of receiving, and all that waits
 for readers; L{Stream<twisted_mux.engine.stream.Stream>} its own two
-directions; L{Scheduler<twisted_mux.engine.scheduler.Scheduler>} the order of
-sending; L{Liveness<twisted_mux.engine.liveness.Liveness>} the pings.  The
+directions; L{Outbox<twisted_mux.engine.outbox.Outbox>} the order of sending;
+L{Opener<twisted_mux.engine.opener.Opener>} the keys; L{Deadlines<twisted_mux.engine.deadlines.Deadlines>} all times.  The
 session owns the table and the control frames, and is the only one to make,
 close and forget streams.
-
-B{Control frames} (opens, acknowledgements, credit, resets, pongs) go out before
-any payload, in the order in which they came up.  A stream's end is no control
-frame: it goes out behind the stream's payload, in the stream's turn.
 
 B{Re-entrancy.}  Handlers are called from L{receive}, L{settle}, L{turn},
 L{tick}, L{lost} and L{abort}, and may call everything on the session and its
@@ -36,85 +32,22 @@ be called before it returns, but for L{abort}.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
-from twisted_mux.engine.limits import Timeouts
-from twisted_mux.engine.liveness import Liveness
+from twisted_mux.engine.deadlines import Deadlines
+from twisted_mux.engine.opener import Opener
+from twisted_mux.engine.outbox import Outbox
 from twisted_mux.engine.reader import Reader
-from twisted_mux.engine.scheduler import Scheduler
+from twisted_mux.engine.scheduler import IDLE
 from twisted_mux.engine.states import Event, State
-from twisted_mux.engine.stream import Stream, StreamHandler
-from twisted_mux.errors import (
-    KeyInUse,
-    KeysExhausted,
-    MuxError,
-    NotSupported,
-    PeerTimeout,
-    ProtocolError,
-    SessionClosed,
-    TooManyStreams,
-)
+from twisted_mux.engine.stream import Stream
+from twisted_mux.errors import MuxError, NotSupported, ProtocolError, SessionClosed
 from twisted_mux.wire.base import Codec, Credit, Key, Role
 
 if TYPE_CHECKING:
     from twisted_mux.config import MuxConfig
-
-
-class SessionHandler(Protocol):
-    """
-    What a session tells its driver.  No method may raise.
-    """
-
-    def wake(self, afresh: bool) -> None:
-        """
-        There is something to do: call L{Session.turn}, then send, soon.
-
-        @param afresh: it must come after everything that has been put off
-            until now, even if a turn is due already.
-        """
-
-    def tickAt(self, when: float) -> None:
-        """
-        Call L{Session.tick} at that time; earlier requests are void.
-        """
-
-    def streamOpened(self, stream: Stream) -> None:
-        """
-        The peer opened a stream.  Set its C{handler} and C{receiver}, or it
-        is refused; its payload comes in a later turn.
-        """
-
-    def opensAllowed(self) -> None:
-        """
-        L{Session.mayOpen} has become true again.
-        """
-
-    def receiverFailed(self, stream: Stream) -> None:
-        """
-        A receiver raised after its stream's handler had left: called while
-        the exception is being handled.
-        """
-
-    def pongReceived(self, value: int, seconds: float) -> None:
-        """
-        A ping of ours was answered, after so many seconds.
-        """
-
-    def goAwayReceived(self, code: int) -> None:
-        """
-        The peer takes no more streams.
-        """
-
-    def sessionEnded(self, error: MuxError | None) -> None:
-        """
-        It is over, and every stream has been told: send what is left, then
-        close the carrier.  Called once, unless the carrier was lost or
-        L{Session.abort} called.
-
-        @param error: why, or C{None} when it was drained.
-        """
+    from twisted_mux.engine.handlers import SessionHandler, StreamHandler
 
 
 @dataclass
@@ -124,7 +57,6 @@ class Counters:
     """
 
     bytesReceived: int = 0
-    bytesSent: int = 0
     streamsOpened: int = 0
     streamsAccepted: int = 0
     streamsRefused: int = 0
@@ -164,40 +96,21 @@ class Session:
         self.streams: dict[Key, Stream] = {}
         self.counters = Counters()
         self.unbounded = self.capabilities.credit is Credit.NONE
-        silence = config.keepAliveTimeout or 0
-        if self.capabilities.ping and not config.keepAlive:
-            silence = 0
-        self.liveness = Liveness(config.keepAlive or 0, silence, now)
+        self.over = False
+        self.draining = False
+        self.reading = True
+        self._deadlines = Deadlines(self, config, now)
+        self.liveness = self._deadlines.liveness
         self._reader = Reader(self, self.streams, config, now)
         self.codec = codec(role, self._reader, config.maxFrame)
-        self._scheduler = Scheduler(self.codec)
-        self._keys = self.codec.keys()
-        self._keysLeft = True
-        self._control: list[bytes] = []
-        self._controlSize = 0
-        self._done: list[Stream] = []
+        self._outbox = Outbox(self.codec)
+        self._opener = Opener(self, self.codec.keys())
         self._unread = b""
         self._corked = False
         self._woken = False
-        self.over = False
-        self.draining = False
-        self.peerLeft = False
-        self.reading = True
         self._goneAway = False
-        self._inbound = 0
         self._now = now
-        # Times.
-        self._opening: Timeouts[Stream] = Timeouts(config.openTimeout)
-        self._lingering: Timeouts[Stream] = Timeouts(config.lingerTimeout)
-        self._halfClosed: Timeouts[Stream] = Timeouts(config.halfClosedTimeout)
-        self._progress: dict[Stream, int] = {}
-        self._slow: Timeouts[Stream] = Timeouts(config.slowReaderGrace)
-        self._unacknowledged = 0
-        self._drainBy: float | None = None
-        self._pausedAt: float | None = None
-        self._partialAt: float | None = None
-        self._nextTick: float | None = None
-        self._reschedule()
+        self._deadlines.reschedule()
 
     # What a driver calls.
 
@@ -229,14 +142,8 @@ class Session:
             return
         if self._unread:
             self.reading = False
-        if self.codec.midFrame:
-            if self._partialAt is None:
-                self._partialAt = self._now
-                if self.config.frameTimeout:
-                    self._due(self._now + self.config.frameTimeout)
-        else:
-            self._partialAt = None
-        if self._controlSize > self.config.controlBacklog:
+        self._deadlines.midFrame(self.codec.midFrame, self._now)
+        if self._outbox.controlSize > self.config.controlBacklog:
             self.readOn()
 
     def turn(self, now: float) -> None:
@@ -267,15 +174,10 @@ class Session:
         @return: the pieces, each C{bytes}, in order; the header and the
             payload of a frame are two.  None of them are empty.
         """
-        out = self._control
-        size = self._controlSize
-        self._control = []
-        if out:
-            self._controlSize = 0
-            if not self.reading:
-                self.readOn()
-        size += self._scheduler.fill(out, room - size, self._done)
-        self.counters.bytesSent += size
+        blocked = not self.reading
+        out = self._outbox.take(room)
+        if blocked:
+            self.readOn()
         return out
 
     @property
@@ -283,58 +185,41 @@ class Session:
         """
         Is there (probably) anything to send?
         """
-        return bool(self._control or self._scheduler)
+        return bool(self._outbox)
 
     def settle(self) -> None:
         """
         What L{takeOutput} took has been passed on: tell the streams that wait
         for that, one after the other.
         """
-        done = self._done
-        if not done:
-            return
-        self._done = []
         self._corked = True
-        for stream in done:
-            handler = stream.handler
-            if handler is None:
-                continue
-            if not stream.writable:
-                handler.writingEnded()
-            elif not stream.buffered:
-                handler.writeBufferEmptied()
+        self._outbox.settle()
         self._corked = False
 
     def tick(self, now: float) -> None:
         """
         See what is due.  Call it at the time given to
-        L{SessionHandler.tickAt}; earlier or later does no harm.
+        C{SessionHandler.tickAt}; earlier or later does no harm.
         """
         if self.over:
             return
         self._now = self._reader.now = now
-        self._nextTick = None
         try:
-            self._checkCarrier(now)
-            self._checkStreams(now)
+            self._deadlines.check(now)
         except ProtocolError as error:
             self.fail(error)
-            return
-        self._reschedule()
 
     def pauseWriting(self, now: float) -> None:
         """
         The carrier takes no more for now.
         """
-        self._pausedAt = now
-        if self.config.writeTimeout:
-            self._due(now + self.config.writeTimeout)
+        self._deadlines.pauseWriting(now)
 
     def resumeWriting(self) -> None:
         """
         The carrier takes more.
         """
-        self._pausedAt = None
+        self._deadlines.resumeWriting()
 
     def lost(self, error: MuxError | None = None) -> None:
         """
@@ -352,16 +237,15 @@ class Session:
         """
         Is there room for another stream that the peer has not acknowledged?
         """
-        return not self.config.maxUnacknowledged or (
-            self._unacknowledged < self.config.maxUnacknowledged
-        )
+        return self._opener.mayOpen
 
     @property
     def takesStreams(self) -> bool:
         """
         Would L{openStream} make one now, and be heard?
         """
-        return not (self.over or self.draining or self.peerLeft) and self._keysLeft
+        opener = self._opener
+        return not (self.over or self.draining or opener.peerLeft or opener.exhausted)
 
     def openStream(
         self, handler: StreamHandler, name: bytes = b"", key: Key | None = None
@@ -380,21 +264,7 @@ class Session:
         @raise KeyInUse: the key is open already.
         @raise NotSupported: the wire has no names.
         """
-        if self.over or self.draining:
-            raise SessionClosed("the session is closed")
-        if self.peerLeft:
-            raise SessionClosed("the peer takes no more streams")
-        if name and not self.capabilities.names:
-            raise NotSupported(f"streams of {self.codec.name} have no names")
-        config = self.config
-        if config.maxOutboundStreams and (
-            len(self.streams) - self._inbound >= config.maxOutboundStreams
-        ):
-            raise TooManyStreams(f"{config.maxOutboundStreams} streams are open")
-        if key is None:
-            key = self._nextKey()
-        elif key in self.streams:
-            raise KeyInUse(f"stream {key!r} is open already")
+        key = self._opener.takeKey(name, key)
         reader = self._reader
         stream = Stream(
             self,
@@ -410,17 +280,9 @@ class Session:
         self.streams[key] = stream
         self.counters.streamsOpened += 1
         if self.capabilities.ack:
-            self._unacknowledged += 1
-            self._opening.start(stream, self._now)
+            self._deadlines.opened(stream, self._now)
         self.control(self.codec.encodeOpen(key, reader.window, name))
         return stream
-
-    def _nextKey(self) -> Key:
-        for key in self._keys:
-            if key not in self.streams:
-                return key
-        self._keysLeft = False
-        raise KeysExhausted(f"the session has used up its {self.codec.name} stream ids")
 
     def start(self, stream: Stream) -> None:
         """
@@ -435,7 +297,7 @@ class Session:
         """
         Ask the peer for a sign of life.
 
-        @return: the value that L{SessionHandler.pongReceived} will be called
+        @return: the value that C{SessionHandler.pongReceived} will be called
             with.
         @raise NotSupported: the wire has no ping that is answered.
         @raise SessionClosed: it is over, or a thousand pings are unanswered.
@@ -446,8 +308,7 @@ class Session:
             raise SessionClosed("the session is closed or its peer answers no pings")
         value = self.liveness.ping(now)
         self.control(self.codec.encodePing(value))
-        if self.liveness.next(True) is not None:
-            self._reschedule()
+        self._deadlines.reschedule()
         return value
 
     def measure(self) -> None:
@@ -467,10 +328,7 @@ class Session:
         if self.over:
             return
         if seconds:
-            by = now + seconds
-            if self._drainBy is None or by < self._drainBy:
-                self._drainBy = by
-                self._due(by)
+            self._deadlines.drainBy(now + seconds)
         if not self.draining:
             self.draining = True
             last = self.capabilities.goAwayEndsStreams or self.config.goAway == "last"
@@ -499,7 +357,12 @@ class Session:
         """
         How messages call a stream.
         """
-        key = stream.key
+        return self.describeKey(stream.key)
+
+    def describeKey(self, key: Key) -> str:
+        """
+        How messages call the stream with a key.
+        """
         if self.capabilities.addressed:
             return "{}:{}".format(*self.codec.addressOfKey(key))
         return str(key)
@@ -509,7 +372,14 @@ class Session:
         """
         How many of the streams the peer opened.
         """
-        return self._inbound
+        return len(self.streams) - self._opener.live
+
+    @property
+    def bytesSent(self) -> int:
+        """
+        Bytes taken to be sent on the carrier so far.
+        """
+        return self._outbox.bytesTaken
 
     @property
     def held(self) -> int:
@@ -538,8 +408,7 @@ class Session:
         Send a control frame as soon as possible.
         """
         if frame:
-            self._control.append(frame)
-            self._controlSize += len(frame)
+            self._outbox.control(frame)
             if not self._corked:
                 self._wake(False)
 
@@ -547,7 +416,7 @@ class Session:
         """
         A stream that is in no queue has something to send.
         """
-        self._scheduler.add(stream)
+        self._outbox.scheduler.add(stream)
         if not self._corked:
             self._wake(False)
 
@@ -555,7 +424,7 @@ class Session:
         """
         A stream that is in no queue has got credit for what it has to send.
         """
-        self._scheduler.addBusy(stream)
+        self._outbox.scheduler.addBusy(stream)
         if not self._corked:
             self._wake(False)
 
@@ -579,7 +448,7 @@ class Session:
         """
         self.reading = (
             self._reader.held < (self.config.receiveBudget or 0)
-            and self._controlSize <= self.config.controlBacklog
+            and self._outbox.controlSize <= self.config.controlBacklog
             and not self._unread
         )
         if self._unread and not self._corked:
@@ -594,24 +463,17 @@ class Session:
         stream.advance(Event.SEND_END)
         if stream.state is State.CLOSED:
             self.remove(stream)
-        elif stream.handler is None:
-            self._linger(stream)
-        else:
-            self._watchHalfClosed(stream)
+        elif stream.handler is not None:
+            self._deadlines.halfClosed(stream, self._now)
         return self.codec.encodeEnd(stream.key)
-
-    def _linger(self, stream: Stream) -> None:
-        self._lingering.start(stream, self._now)
-        if self.config.lingerTimeout:
-            self._due(self._now + self.config.lingerTimeout)
 
     def left(self, stream: Stream) -> None:
         """
         A stream's owner has done with it.
         """
         self._reader.dropHeld(stream)
-        if stream.state is State.LOCAL_ENDED:
-            self._linger(stream)
+        if stream.state is not State.CLOSED:
+            self._deadlines.lingers(stream, self._now)
         # A peer that waits for credit has to find out that nobody reads.
         self._reader.returnCredit(stream)
 
@@ -632,10 +494,9 @@ class Session:
         stream.discardOutput()
         if writable:
             stream.writable = stream.ending = True
-            if stream.turn == 0:
+            if stream.turn == IDLE:
                 self.ready(stream)
-        else:
-            self._linger(stream)
+        self._deadlines.lingers(stream, self._now)
         self._reader.returnCredit(stream)
 
     def lose(self, stream: Stream, error: MuxError) -> None:
@@ -668,27 +529,38 @@ class Session:
         """
         del self.streams[stream.key]
         self._reader.forget(stream)
-        if stream.inbound:
-            self._inbound -= 1
-        elif not stream.acknowledged and self.capabilities.ack:
-            self._opened(stream)
-        if self._lingering:
-            self._lingering.stop(stream)
-        if self._halfClosed:
-            self._halfClosed.stop(stream)
-            self._progress.pop(stream, None)
-        if self._slow:
-            self._slow.stop(stream)
+        if not stream.inbound:
+            self._opener.live -= 1
+            if not stream.acknowledged and self.capabilities.ack:
+                self._settled(stream)
+        self._deadlines.forget(stream)
         if self.draining and not self.streams and not self._corked:
             self._wake(False)
+
+    def giveUp(self, stream: Stream) -> None:
+        """
+        A stream that nobody here uses has not been ended by its peer.
+        """
+        if self.capabilities.reset:
+            self.dropped(stream)
+        else:
+            self.close(stream, Event.LOSE)
+
+    def probe(self) -> None:
+        """
+        Send a keep-alive frame, if the wire has one.
+        """
+        if self.capabilities.ping:
+            self.measure()
+        elif self.capabilities.probe:
+            self.control(self.codec.encodeProbe())
 
     def readerIsSlow(self, stream: Stream) -> None:
         """
         A stream without credit holds more than its window.
         """
-        if self.config.slowReader == "reset" and stream not in self._slow:
-            self._slow.start(stream, self._now)
-            self._due(self._now + self.config.slowReaderGrace)
+        if self.config.slowReader == "reset":
+            self._deadlines.readerIsSlow(stream, self._now)
 
     # What the reader has read.
 
@@ -696,7 +568,7 @@ class Session:
         """
         The peer opens a stream that is not open yet.
         """
-        if self.draining or self._inbound >= self.config.maxStreams:
+        if self.draining or self.inbound >= self.config.maxStreams:
             self._refuse(key)
             return
         reader = self._reader
@@ -704,7 +576,6 @@ class Session:
             self, key, name, True, reader.initialReceive, reader.lowWater, sendCredit
         )
         self.streams[key] = stream
-        self._inbound += 1
         reader.deliverLater(stream)
         self.handler.streamOpened(stream)
         if stream.handler is None and stream.state is State.OPEN and not stream.ending:
@@ -731,15 +602,13 @@ class Session:
         The peer accepted a stream of ours.
         """
         stream.acknowledged = True
-        self._opened(stream)
+        self._settled(stream)
         if stream.handler is not None:
             stream.handler.streamAccepted()
 
-    def _opened(self, stream: Stream) -> None:
-        self._opening.stop(stream)
-        full = not self.mayOpen
-        self._unacknowledged -= 1
-        if full and self.mayOpen and not self.over:
+    def _settled(self, stream: Stream) -> None:
+        self._deadlines.acknowledged(stream)
+        if self._opener.acknowledged() and not self.over:
             self.handler.opensAllowed()
 
     def pong(self, value: int) -> None:
@@ -758,10 +627,10 @@ class Session:
         """
         if self.over:
             return
-        if self.peerLeft:
+        if self._opener.peerLeft:
             self._reader.idleReceived()
             return
-        self.peerLeft = True
+        self._opener.peerLeft = True
         self.handler.goAwayReceived(code)
 
     # The end.
@@ -789,10 +658,8 @@ class Session:
         self._unread = b""
         streams = list(self.streams.values())
         self.streams.clear()
-        self._scheduler.clear()
-        for timeouts in (self._opening, self._lingering, self._halfClosed, self._slow):
-            timeouts.clear()
-        self._progress.clear()
+        self._outbox.clear()
+        self._deadlines.clear()
         for stream in streams:
             handler = stream.handler
             stream.handler = stream.receiver = None
@@ -802,91 +669,3 @@ class Session:
             self._reader.held -= stream.dropHeld()
             if handler is not None:
                 handler.streamLost(error)
-
-    # Time.
-
-    def _due(self, when: float) -> None:
-        if not self.over and (self._nextTick is None or when < self._nextTick):
-            self._nextTick = when
-            self.handler.tickAt(when)
-
-    def _deadlines(self) -> Iterator[float | None]:
-        config = self.config
-        yield self.liveness.next(True)
-        yield self._opening.next() if config.opening == "ack" else None
-        yield self._lingering.next()
-        yield self._halfClosed.next()
-        yield self._slow.next()
-        yield self._drainBy
-        if self._pausedAt is not None and config.writeTimeout:
-            yield self._pausedAt + config.writeTimeout
-        if self._partialAt is not None and config.frameTimeout:
-            yield self._partialAt + config.frameTimeout
-        if not self.capabilities.ping and config.keepAliveTimeout:
-            yield self.liveness.lastReceived + config.keepAliveTimeout
-
-    def _reschedule(self) -> None:
-        for when in self._deadlines():
-            if when is not None:
-                self._due(when)
-
-    def _checkCarrier(self, now: float) -> None:
-        config = self.config
-        liveness = self.liveness
-        if not self.reading:
-            # We do not look at what it says, so we can't say it is silent.
-            liveness.lastReceived = now
-        silent = liveness.tick(now, self.capabilities.ping, self._probe)
-        if silent:
-            raise PeerTimeout(f"nothing came from the peer for {silent:g} seconds")
-        for since, limit, what in (
-            (
-                self._pausedAt,
-                config.writeTimeout,
-                "took nothing of what was sent to it",
-            ),
-            (self._partialAt, config.frameTimeout, "has not finished a frame"),
-        ):
-            if since is not None and limit and now - since >= limit:
-                raise PeerTimeout(f"the peer {what} for {now - since:g} seconds")
-        if self._drainBy is not None and now >= self._drainBy:
-            raise PeerTimeout(
-                f"{len(self.streams)} streams did not end in the time for draining"
-            )
-
-    def _probe(self) -> None:
-        if self.capabilities.ping:
-            self.measure()
-        elif self.capabilities.probe:
-            self.control(self.codec.encodeProbe())
-
-    def _checkStreams(self, now: float) -> None:
-        if self.config.opening == "ack":
-            for stream in self._opening.expired(now):
-                self.lose(
-                    stream,
-                    PeerTimeout(
-                        f"not acknowledged in {self.config.openTimeout:g} seconds"
-                    ),
-                )
-        for stream in self._lingering.expired(now):
-            # The peer has not ended its direction, and nobody is here to read.
-            if self.capabilities.reset:
-                self.dropped(stream)
-            else:
-                self.close(stream, Event.LOSE)
-        for stream in self._slow.expired(now):
-            if stream.held > self.config.window:
-                self.lose(stream, PeerTimeout("its reader took too long"))
-        for stream in self._halfClosed.expired(now):
-            progress = stream.bytesReceived + stream.bytesSent
-            if progress == self._progress.pop(stream, -1):
-                self.lose(stream, PeerTimeout("half-closed, and nothing moved"))
-            elif stream.key in self.streams:
-                self._watchHalfClosed(stream)
-
-    def _watchHalfClosed(self, stream: Stream) -> None:
-        if self.config.halfClosedTimeout:
-            self._halfClosed.start(stream, self._now)
-            self._progress[stream] = stream.bytesReceived + stream.bytesSent
-            self._due(self._now + self.config.halfClosedTimeout)

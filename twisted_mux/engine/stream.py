@@ -13,80 +13,21 @@ no window objects.
 from __future__ import annotations
 
 from collections import deque
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 from twisted_mux.engine.credit import UNBOUNDED, Tuner
 from twisted_mux.engine.scheduler import IDLE
 from twisted_mux.engine.states import TRANSITIONS, Event, State
 
 if TYPE_CHECKING:
+    from twisted_mux.engine.handlers import Receiver, StreamHandler
     from twisted_mux.engine.session import Session
-    from twisted_mux.errors import MuxError
     from twisted_mux.wire.base import Key
 
 # What a chunk costs to hold beside its bytes, at least.
 CHUNK_CHARGE = 64
 # Chunks that wait for a reader are joined up to this size.
 JOIN_LIMIT = 4096
-
-
-class Receiver(Protocol):
-    """
-    What takes a stream's payload.
-    """
-
-    def dataReceived(self, data: bytes) -> object:
-        """
-        Take a chunk, never empty.  It may do anything to this stream, to
-        others and to the session.  If it raises, the stream's handler is told.
-        """
-
-
-class StreamHandler(Protocol):
-    """
-    What is told of everything else that happens to a stream.  Each method may
-    do anything to this stream, to others and to the session, and must not
-    raise.
-    """
-
-    def streamAccepted(self) -> None:
-        """
-        The peer acknowledged the stream that we opened.  Once at most.
-        """
-
-    def streamEnded(self) -> None:
-        """
-        The peer's direction is at its end, and all of it was delivered.  Once.
-        """
-
-    def streamReset(self, code: int) -> None:
-        """
-        The peer dropped the stream (or refused it, if it had not accepted it
-        yet).  The stream is gone; nothing else follows.
-        """
-
-    def streamLost(self, error: MuxError | None) -> None:
-        """
-        The session is over, or it had to drop this stream.  The stream is
-        gone; nothing else follows.
-
-        @param error: why, or C{None} if the carrier was lost.
-        """
-
-    def writeBufferEmptied(self) -> None:
-        """
-        All that was written has been taken, and C{wantsEmpty} was set.
-        """
-
-    def writingEnded(self) -> None:
-        """
-        All that was written has been taken, and the end behind it.  Once.
-        """
-
-    def receiverFailed(self) -> None:
-        """
-        The receiver raised: called while the exception is being handled.
-        """
 
 
 class Stream:
