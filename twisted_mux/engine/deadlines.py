@@ -1,0 +1,248 @@
+"""
+What is due when: everything of a session that has to do with time, in one
+place.
+
+Nothing has a timer of its own.  Streams that wait for the same kind of thing
+wait equally long, so each kind is a L{Timeouts
+<twisted_mux.engine.limits.Timeouts>}; the carrier's own times are single
+numbers.  L{Deadlines} tells the driver of the earliest of all of them, and only
+when that gets earlier: a time that is pushed back, or no longer matters, is
+found out when it comes.  So the traffic of a busy session touches no timer.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from twisted_mux.engine.limits import Timeouts
+from twisted_mux.engine.liveness import Liveness
+from twisted_mux.errors import PeerTimeout
+
+if TYPE_CHECKING:
+    from twisted_mux.config import MuxConfig
+    from twisted_mux.engine.session import Session
+    from twisted_mux.engine.stream import Stream
+
+
+class Deadlines:
+    """
+    The times of one session.
+
+    @ivar liveness: its pings and keep-alive.
+    """
+
+    def __init__(self, session: Session, config: MuxConfig, now: float) -> None:
+        self._session = session
+        self._config = config
+        capabilities = session.capabilities
+        silence = config.keepAliveTimeout or 0
+        if capabilities.ping and not config.keepAlive:
+            # A ping that the application sends is no test of the peer.
+            silence = 0
+        self._silence = silence
+        self._pings = capabilities.ping
+        self.liveness = Liveness(config.keepAlive or 0, silence, now)
+        openTimeout = config.openTimeout if config.opening == "ack" else 0
+        self._opening: Timeouts[Stream] = Timeouts(openTimeout)
+        self._lingering: Timeouts[Stream] = Timeouts(config.lingerTimeout)
+        self._halfClosed: Timeouts[Stream] = Timeouts(config.halfClosedTimeout)
+        self._progress: dict[Stream, int] = {}
+        self._slow: Timeouts[Stream] = Timeouts(config.slowReaderGrace)
+        self._drainBy: float | None = None
+        self._pausedAt: float | None = None
+        self._partialAt: float | None = None
+        self._told: float | None = None
+
+    # What begins and ends.
+
+    def opened(self, stream: Stream, now: float) -> None:
+        """
+        The peer has to acknowledge a stream.
+        """
+        if self._opening.seconds:
+            self._begin(self._opening, stream, now)
+
+    def acknowledged(self, stream: Stream) -> None:
+        """
+        It has, or the stream has gone.
+        """
+        self._opening.stop(stream)
+
+    def lingers(self, stream: Stream, now: float) -> None:
+        """
+        A stream that nobody here uses waits until what was written to it is
+        sent, and for the peer's end.
+        """
+        if self._lingering.seconds:
+            self._progress[stream] = stream.bytesReceived + stream.bytesSent
+            self._begin(self._lingering, stream, now)
+
+    def halfClosed(self, stream: Stream, now: float) -> None:
+        """
+        Our direction of a stream has ended.
+        """
+        if self._halfClosed.seconds:
+            self._progress[stream] = stream.bytesReceived + stream.bytesSent
+            self._begin(self._halfClosed, stream, now)
+
+    def readerIsSlow(self, stream: Stream, now: float) -> None:
+        """
+        A stream holds more for its reader than it may for long.
+        """
+        if not self._slow.seconds:
+            self._session.lose(
+                stream, PeerTimeout(f"its reader left {stream.held} bytes")
+            )
+        elif stream not in self._slow:
+            self._begin(self._slow, stream, now)
+
+    def _begin(self, timeouts: Timeouts[Stream], stream: Stream, now: float) -> None:
+        timeouts.start(stream, now)
+        self.due(now + timeouts.seconds)
+
+    def forget(self, stream: Stream) -> None:
+        """
+        A stream has gone.
+        """
+        if self._progress:
+            self._lingering.stop(stream)
+            self._halfClosed.stop(stream)
+            self._progress.pop(stream, None)
+        if self._slow:
+            self._slow.stop(stream)
+
+    def clear(self) -> None:
+        """
+        The session is over.
+        """
+        for timeouts in (self._opening, self._lingering, self._halfClosed, self._slow):
+            timeouts.clear()
+        self._progress.clear()
+
+    def pauseWriting(self, now: float) -> None:
+        """
+        The carrier takes no more for now.
+        """
+        self._pausedAt = now
+        if self._config.writeTimeout:
+            self.due(now + self._config.writeTimeout)
+
+    def resumeWriting(self) -> None:
+        """
+        The carrier takes more.
+        """
+        self._pausedAt = None
+
+    def midFrame(self, partial: bool, now: float) -> None:
+        """
+        The last chunk ended within a header, or not.
+        """
+        if not partial:
+            self._partialAt = None
+        elif self._partialAt is None:
+            self._partialAt = now
+            if self._config.frameTimeout:
+                self.due(now + self._config.frameTimeout)
+
+    def drainBy(self, when: float) -> None:
+        """
+        The session has to be drained by then, or earlier if that was said
+        before.
+        """
+        if self._drainBy is None or when < self._drainBy:
+            self._drainBy = when
+            self.due(when)
+
+    # What is due.
+
+    def due(self, when: float) -> None:
+        """
+        Something is due at that time.
+        """
+        if not self._session.over and (self._told is None or when < self._told):
+            self._told = when
+            self._session.handler.tickAt(when)
+
+    def reschedule(self) -> None:
+        """
+        Tell the driver when to call again.
+        """
+        for when in self._all():
+            if when is not None:
+                self.due(when)
+
+    def _all(self) -> Iterator[float | None]:
+        config = self._config
+        yield self.liveness.next()
+        yield self._opening.next()
+        yield self._lingering.next()
+        yield self._halfClosed.next()
+        yield self._slow.next()
+        yield self._drainBy
+        if self._pausedAt is not None and config.writeTimeout:
+            yield self._pausedAt + config.writeTimeout
+        if self._partialAt is not None and config.frameTimeout:
+            yield self._partialAt + config.frameTimeout
+        if not self._pings and self._silence:
+            yield self.liveness.lastReceived + self._silence
+
+    def check(self, now: float) -> None:
+        """
+        Do what is due.
+
+        @raise PeerTimeout: the session is to end.
+        """
+        self._told = None
+        self._checkCarrier(now)
+        self._checkStreams(now)
+        self.reschedule()
+
+    def _checkCarrier(self, now: float) -> None:
+        session = self._session
+        config = self._config
+        liveness = self.liveness
+        if not session.reading:
+            # We do not look at what it says, so we can't say it is silent.
+            liveness.lastReceived = now
+        silent = liveness.tick(now, self._pings, session.probe)
+        if silent:
+            raise PeerTimeout(f"nothing came from the peer for {silent:g} seconds")
+        for since, limit, what in (
+            (
+                self._pausedAt,
+                config.writeTimeout,
+                "took nothing of what was sent to it",
+            ),
+            (self._partialAt, config.frameTimeout, "has not finished a frame"),
+        ):
+            if since is not None and limit and now - since >= limit:
+                raise PeerTimeout(f"the peer {what} for {now - since:g} seconds")
+        if self._drainBy is not None and now >= self._drainBy:
+            raise PeerTimeout(
+                f"{len(session.streams)} streams did not end in the time to drain"
+            )
+
+    def _checkStreams(self, now: float) -> None:
+        session = self._session
+        for stream in self._opening.expired(now):
+            error = f"not acknowledged in {self._opening.seconds:g} seconds"
+            session.lose(stream, PeerTimeout(error))
+        for stream in self._lingering.expired(now):
+            if self._moved(stream):
+                self.lingers(stream, now)
+            else:
+                session.giveUp(stream)
+        for stream in self._slow.expired(now):
+            if stream.held > self._config.window:
+                error = f"its reader left {stream.held} bytes for {self._slow.seconds:g} seconds"
+                session.lose(stream, PeerTimeout(error))
+        for stream in self._halfClosed.expired(now):
+            if self._moved(stream):
+                self.halfClosed(stream, now)
+            else:
+                error = f"half-closed, and nothing moved in {self._halfClosed.seconds:g} seconds"
+                session.lose(stream, PeerTimeout(error))
+
+    def _moved(self, stream: Stream) -> bool:
+        return stream.bytesReceived + stream.bytesSent != self._progress.pop(stream, -1)

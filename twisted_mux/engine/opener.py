@@ -1,0 +1,107 @@
+"""
+Which streams this side may open, and as what.
+
+Besides the keys, which some day run out, there is a bound on streams that the
+peer has not acknowledged yet: hashicorp's yamux refuses what comes beyond the
+256 that it has queued, and rust-yamux does not open more itself.  A peer may
+acknowledge as late as it likes; a stream that ends counts as acknowledged.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from twisted_mux.errors import (
+    KeyInUse,
+    KeysExhausted,
+    NotSupported,
+    SessionClosed,
+    TooManyStreams,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from twisted_mux.engine.session import Session
+    from twisted_mux.wire.base import Key
+
+
+class Opener:
+    """
+    What one session has opened.
+
+    @ivar live: streams opened by this side that have not ended.
+    @ivar exhausted: have the keys run out?
+    @ivar peerLeft: did the peer say that it takes no more streams?
+    """
+
+    __slots__ = (
+        "_keys",
+        "_session",
+        "_unacknowledged",
+        "exhausted",
+        "live",
+        "peerLeft",
+    )
+
+    def __init__(self, session: Session, keys: Iterator[Key]) -> None:
+        self._session = session
+        self._keys = keys
+        self._unacknowledged = 0
+        self.live = 0
+        self.exhausted = False
+        self.peerLeft = False
+
+    @property
+    def mayOpen(self) -> bool:
+        """
+        Is there room for another stream that the peer has not acknowledged?
+        """
+        most = self._session.config.maxUnacknowledged
+        return not most or self._unacknowledged < most
+
+    def takeKey(self, name: bytes, key: Key | None) -> Key:
+        """
+        The key for a stream that is opened now.
+
+        @raise UsageError: see L{Session.openStream
+            <twisted_mux.engine.session.Session>}.
+        """
+        session = self._session
+        if session.over or session.draining:
+            raise SessionClosed("the session is closed")
+        if self.peerLeft:
+            raise SessionClosed("the peer takes no more streams")
+        if name and not session.capabilities.names:
+            raise NotSupported(f"streams of {session.codec.name} have no names")
+        most = session.config.maxOutboundStreams
+        if most and self.live >= most:
+            raise TooManyStreams(f"{most} streams are open")
+        if key is None:
+            key = self._nextKey()
+        elif key in session.streams:
+            raise KeyInUse(f"stream {session.describeKey(key)} is open already")
+        self.live += 1
+        if session.capabilities.ack:
+            self._unacknowledged += 1
+        return key
+
+    def _nextKey(self) -> Key:
+        streams = self._session.streams
+        for key in self._keys:
+            if key not in streams:
+                return key
+        self.exhausted = True
+        raise KeysExhausted(
+            f"the {self._session.codec.name} session has used up its stream ids"
+        )
+
+    def acknowledged(self) -> bool:
+        """
+        One stream fewer waits for the peer's acknowledgement.
+
+        @return: has L{mayOpen} become true by that?
+        """
+        before = self.mayOpen
+        self._unacknowledged -= 1
+        return not before and self.mayOpen

@@ -1,0 +1,83 @@
+"""
+What is to be sent, in the order in which it goes out.
+
+Control frames (opens, acknowledgements, credit, resets, pongs) come before any
+payload, in the order in which they came up.  A stream's end is no control
+frame: it goes out behind the stream's payload, in the stream's turn.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from twisted_mux.engine.scheduler import Scheduler
+
+if TYPE_CHECKING:
+    from twisted_mux.engine.stream import Stream
+    from twisted_mux.wire.base import Codec
+
+
+class Outbox:
+    """
+    The control frames of one session, and its streams that have something to
+    send.
+
+    @ivar controlSize: bytes of control frames that wait.
+    @ivar bytesTaken: bytes taken so far.
+    """
+
+    __slots__ = ("_control", "_done", "bytesTaken", "controlSize", "scheduler")
+
+    def __init__(self, codec: Codec) -> None:
+        self.scheduler = Scheduler(codec)
+        self._control: list[bytes] = []
+        self._done: list[Stream] = []
+        self.controlSize = 0
+        self.bytesTaken = 0
+
+    def __bool__(self) -> bool:
+        return bool(self._control or self.scheduler)
+
+    def control(self, frame: bytes) -> None:
+        """
+        Send a control frame as soon as possible.
+        """
+        self._control.append(frame)
+        self.controlSize += len(frame)
+
+    def take(self, room: int) -> list[bytes]:
+        """
+        See L{Session.takeOutput<twisted_mux.engine.session.Session>}.
+        """
+        out = self._control
+        size = self.controlSize
+        # A new list even if it was empty: this one is the caller's now.
+        self._control = []
+        self.controlSize = 0
+        size += self.scheduler.fill(out, room - size, self._done)
+        self.bytesTaken += size
+        return out
+
+    def clear(self) -> None:
+        """
+        Send no more payload.
+        """
+        self.scheduler.clear()
+
+    def settle(self) -> None:
+        """
+        Tell the streams whose data has been taken, and that wanted to know,
+        one after the other.
+        """
+        done = self._done
+        if not done:
+            return
+        self._done = []
+        for stream in done:
+            handler = stream.handler
+            if handler is None:
+                continue
+            if not stream.writable:
+                handler.writingEnded()
+            elif not stream.buffered:
+                handler.writeBufferEmptied()
