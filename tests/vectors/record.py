@@ -256,9 +256,9 @@ class Peer:
 
     @classmethod
     async def start(
-        cls, implementation: Implementation, *where: str, **options: int
+        cls, implementation: Implementation, mode: str, address: str, **options: int
     ) -> Peer:
-        command = arguments(implementation, *where, **options)
+        command = arguments(implementation, mode, address, **options)
         return cls(
             await asyncio.create_subprocess_exec(
                 *command,
@@ -282,7 +282,9 @@ class Peer:
             self.news.clear()
             await asyncio.wait_for(self.news.wait(), 10)
 
-    async def __call__(self, cmd: str, *, fails: bool = False, **fields: object) -> Entry:
+    async def __call__(
+        self, cmd: str, *, fails: bool = False, **fields: object
+    ) -> Entry:
         """
         Have a command carried out.
         """
@@ -649,7 +651,9 @@ async def yamux() -> list[Entry]:
     large = {"window": 1048576, **still}
     found: list[Entry] = []
 
-    async def add(name: str, client: str, server: str, script: Script, **more: Any) -> None:
+    async def add(
+        name: str, client: str, server: str, script: Script, **more: Any
+    ) -> None:
         options = {} if rust in (client, server) else dict(both)
         if rust in (client, server):
             for side, which in (("clientOptions", client), ("serverOptions", server)):
@@ -693,7 +697,9 @@ async def yamux() -> list[Entry]:
         await add("go-away 0", peer, peer, goAwayThenMore, shows=("goAwayReceived",))
         shows = ("resetReceived",)
         limit = {"backlog": 2, "accepting": 0, **still}
-        await add("refused: backlog", peer, peer, refused(4), serverOptions=limit, shows=shows)
+        await add(
+            "refused: backlog", peer, peer, refused(4), serverOptions=limit, shows=shows
+        )
     await add(
         "refused: number of streams",
         go,
@@ -705,12 +711,20 @@ async def yamux() -> list[Entry]:
     await add("reset", go, go, reset(0), shows=shows)
     await add("reset with a code", go, go, reset(7), shows=shows)
     await add("reset by dropping", rust, rust, reset(0), shows=shows)
-    await add("session closed with code 9", go, go, closeSession(9), shows=('"goAwayReceived", 9',))
+    await add(
+        "session closed with code 9",
+        go,
+        go,
+        closeSession(9),
+        shows=('"goAwayReceived", 9',),
+    )
     await add("session closed", rust, rust, closeSession(0), shows=("goAwayReceived",))
     await add("half-close by each side", hashicorp, rust, halfClose)
     await add("half-close by each side", rust, go, halfClose)
     await add("half-close by each side", go, hashicorp, halfClose)
-    await add("session closed", hashicorp, rust, closeSession(0), shows=("goAwayReceived",))
+    await add(
+        "session closed", hashicorp, rust, closeSession(0), shows=("goAwayReceived",)
+    )
     return found
 
 
