@@ -5,11 +5,11 @@ The order of the layers, the shape of the tree, and what the package exports.
 from __future__ import annotations
 
 import ast
+import configparser
 import importlib
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -22,28 +22,30 @@ PACKAGE = ROOT / "twisted_mux"
 # Which layer a module is in; all below a package are in the package's.  A module
 # may import those of its own layer and of the layers under it.  A new module has to
 # be placed here.
-LAYERS: dict[str, int] = {
-    "_version": 0,
-    "errors": 0,
-    "config": 1,
-    "wire": 1,
-    "engine": 2,
-    "interfaces": 3,
-    "address": 3,
-    "reasons": 3,
-    "transport": 4,
-    "negotiation": 5,
-    "protocol": 5,
-    "endpoints": 6,
-    "sharing": 6,
-    "testing": 6,
-    "bridge": 7,
-    "demo": 7,
-    "metrics": 7,
-    "service": 7,
-    "status": 7,
-    "tap": 7,
-    "__main__": 8,
+LAYERS = {
+    name: layer
+    for layer, names in enumerate(
+        [
+            ("_version", "errors"),
+            ("config", "wire"),
+            ("engine",),
+            ("address", "interfaces", "reasons", "statistics"),
+            ("starttls", "transport"),
+            ("negotiation", "opening", "protocol", "stream_endpoints"),
+            (
+                "accepting",
+                "carriers",
+                "detection",
+                "dialling",
+                "endpoint_strings",
+                "endpoints",
+                "testing",
+            ),
+            ("bridge", "demo", "metrics", "service", "status", "tap"),
+            ("__main__",),
+        ]
+    )
+    for name in names
 }
 
 # Nothing in these layers knows of Twisted, of sockets or of the time.
@@ -87,18 +89,39 @@ PURE_MODULES = [
 ]
 
 
-def importsOf(path: Path) -> Iterator[str]:
+class Imports(ast.NodeVisitor):
     """
-    The dotted name of everything that a module imports, anywhere in it.
+    The dotted names of all that a module imports, anywhere in it, but what it
+    imports only for its annotations: that is no arrow, since it is not there when
+    the code runs.
     """
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-        if isinstance(node, ast.Import):
-            yield from (alias.name for alias in node.names)
-        elif isinstance(node, ast.ImportFrom):
-            assert node.level == 0, f"{path} has a relative import"
-            for alias in node.names:
-                name = f"{node.module}.{alias.name}"
-                yield name if name in MODULES else str(node.module)
+
+    def __init__(self) -> None:
+        self.names: set[str] = set()
+
+    def visit_Import(self, node: ast.Import) -> None:
+        self.names.update(alias.name for alias in node.names)
+
+    def visit_ImportFrom(self, node: ast.ImportFrom) -> None:
+        for alias in node.names:
+            name = f"{node.module}.{alias.name}"
+            self.names.add(name if name in MODULES else str(node.module))
+
+    def visit_If(self, node: ast.If) -> None:
+        if isinstance(node.test, ast.Name) and node.test.id == "TYPE_CHECKING":
+            for statement in node.orelse:
+                self.visit(statement)
+        else:
+            self.generic_visit(node)
+
+
+def importsOf(path: Path) -> set[str]:
+    """
+    See L{Imports}.
+    """
+    imports = Imports()
+    imports.visit(ast.parse(path.read_text(encoding="utf-8")))
+    return imports.names
 
 
 def layerOf(name: str) -> int:
@@ -239,6 +262,20 @@ def test_topLevelIsFixed() -> None:
         pytest.skip("not a git checkout")
     found = {line.split("/")[0] for line in tracked.stdout.splitlines()}
     assert {name for name in found if not name.startswith(".")} == TOP_LEVEL
+
+
+def test_everyPackageIsListed() -> None:
+    """
+    F{setup.cfg} lists the packages one by one, since C{twisted.plugins} can't be
+    found as others are; none is missing.
+    """
+    setup = configparser.ConfigParser()
+    setup.read(ROOT / "setup.cfg", encoding="utf-8")
+    listed = setup["options"]["packages"].split()
+    packages = {name for name, path in MODULES.items() if path.stem == "__init__"} | {
+        "twisted.plugins"
+    }
+    assert sorted(listed) == sorted(packages)
 
 
 def test_twistedIsNoPackageHere() -> None:
