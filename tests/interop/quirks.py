@@ -270,6 +270,45 @@ def yamuxRustManyStreams() -> None:
         case.close()
 
 
+def yamuxHashicorpWaits() -> None:
+    """
+    What counts as an answer to its open: the time-out is shortened from 75 s.
+    """
+    for title, answer in {
+        "nothing": b"",
+        "ACK": y(1, ACK, 2, 0),
+        "DATA": y(0, 0, 2, 1, b"x"),
+        "FIN": y(1, FIN, 2, 0),
+        "ACK twice": y(1, ACK, 2, 0) * 2,
+    }.items():
+        case = Case("hashicorp-yamux", keepalive=0, open_timeout=300)
+        case.command("open", service="none", name="a")
+        case.hear(0.1)
+        case.send(answer)
+        print(
+            f"its open is answered with {title} | hashicorp-yamux | {case.hear(0.6)} | {case.told()}"
+        )
+        case.close()
+
+
+def smuxEarlyData() -> None:
+    """
+    We send as soon as its SYN is there: it knows the stream only a bit later.
+    """
+    lost = 0
+    for _ in range(10):
+        case = Case("go-smux", keepalive=0)
+        for index in range(10):
+            case.command("open", service="none", name=f"s{index}")
+            header = case.socket.recv(8)
+            case.send(s(2, int.from_bytes(header[4:], "little"), b"abc"))
+            case.wait("id", 1)
+            case.command("read", name=f"s{index}", size=3, timeout=0.2)
+            lost += not case.wait("id", 1)["ok"]
+        case.close()
+    print(f"data right after its SYN is lost | go-smux | {lost} times of 100")
+
+
 def netmuxCases() -> None:
     line = b"hold 200\n"
     opened = n(0, SYN, 1, len(line), line)
@@ -509,6 +548,7 @@ CASES: list[Callable[[], None]] = [
     yamuxLateAck,
     yamuxOpenNothing,
     yamuxRustManyStreams,
+    yamuxHashicorpWaits,
     netmuxCases,
     netmuxOpenWithoutAck,
     netmuxResetAfterEnd,
@@ -516,6 +556,7 @@ CASES: list[Callable[[], None]] = [
     smuxVersion2,
     smuxBudget,
     smuxHalfCloseLoses,
+    smuxEarlyData,
     vtSplit,
     vtBufferBoundary,
     vtCases,
