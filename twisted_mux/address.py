@@ -14,14 +14,14 @@ from zope.interface import implementer
 @dataclass(frozen=True)
 class MuxAddress:
     """
-    The address of a port on one live session.
+    The address of a port on one live session, or on carriers that are dialled.
 
     Streams themselves answer C{getHost} and C{getPeer} with their carrier's
     addresses, since that is what existing protocols expect to find there.
 
     @ivar wire: the name of the session's wire protocol.
-    @ivar carrier: the carrier's own address.
+    @ivar carrier: the carrier's own address; C{None} while there is no carrier.
     """
 
     wire: str
-    carrier: IAddress
+    carrier: IAddress | None

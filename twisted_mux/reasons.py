@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from twisted.internet.error import ConnectionLost
 from twisted.internet.error import ConnectionRefusedError as TwistedRefused
+from twisted.internet.error import TimeoutError as TwistedTimeout
 
 from twisted_mux.errors import MuxError
 
@@ -38,3 +39,16 @@ class StreamRefused(MuxError, TwistedRefused):
     """
     The peer refused the stream.
     """
+
+
+class NoPeer(MuxError, TwistedTimeout):
+    """
+    No peer has dialled in to whom a stream could be opened.
+    """
+
+    def __init__(self, text: str) -> None:
+        super().__init__(string=text)  # type: ignore[no-untyped-call]
+        self._text = text
+
+    def __str__(self) -> str:
+        return self._text

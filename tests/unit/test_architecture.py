@@ -39,6 +39,7 @@ LAYERS = {
                 "dialling",
                 "endpoint_strings",
                 "endpoints",
+                "sharing",
                 "testing",
             ),
             ("bridge", "demo", "metrics", "service", "status", "tap"),

@@ -1,0 +1,428 @@
+"""
+Carriers that belong together, because the same endpoint made them: what it takes
+to get a stream onto one of them.
+
+L{Carriers} has two kinds: those that are dialled
+(L{twisted_mux.dialling.DialledCarriers}) and those that are accepted
+(L{twisted_mux.accepting.AcceptedCarriers}).  Either kind takes streams in both
+directions: a factory may listen for those that peers open, and connects open
+streams towards the peers.
+
+B{When is a carrier up?}  When its connection is made and, where that is TLS, when
+the handshake is through as well: Twisted calls C{connectionMade} before, and a
+stream that were opened at that time would go to a peer that may still turn out to
+be nobody we know.
+
+B{Trying again.}  A stream may be asked for at the very moment at which its
+session comes to an end: the peer's go-away is on its way, the ids are used up, the
+connection is dead and nobody has noticed.  Such a connect is tried once more, on
+another carrier, as long as nobody could tell the difference: the application's
+C{buildProtocol} has not been called, so nothing can have been sent.  Never is
+anything tried again after that, and never on a session that would take streams:
+there the peer has said no to this stream.
+"""
+
+from __future__ import annotations
+
+from typing import Any, cast
+
+from twisted.internet.defer import Deferred, DeferredList, maybeDeferred
+from twisted.internet.error import ConnectingCancelledError
+from twisted.internet.interfaces import (
+    IAddress,
+    IHandshakeListener,
+    ILoggingContext,
+    IProtocol,
+    IProtocolFactory,
+)
+from twisted.internet.protocol import connectionDone
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+from zope.interface import implementer
+
+from twisted_mux.address import MuxAddress
+from twisted_mux.config import MuxConfig
+from twisted_mux.errors import KeysExhausted, SessionClosed
+from twisted_mux.protocol import MuxProtocol
+from twisted_mux.reasons import SessionLost, StreamRefused
+from twisted_mux.wire import codecNamed
+from twisted_mux.wire.base import Codec, Role
+
+try:
+    from twisted.protocols.tls import TLSMemoryBIOProtocol as _TLS
+except ImportError:  # pragma: no cover - without pyOpenSSL
+    _TLS = None  # type: ignore[assignment,misc]
+
+__all__ = ["Carrier", "CarrierFactory", "CarrierSession", "Carriers", "Connecting"]
+
+
+@implementer(IHandshakeListener)
+class CarrierSession(MuxProtocol):
+    """
+    A session that tells when its carrier is up.
+    """
+
+    _up = False
+    _whenUp: Deferred[CarrierSession] | None = None
+
+    def connectionMade(self) -> None:
+        """
+        See L{MuxProtocol}.
+        """
+        super().connectionMade()
+        if _TLS is None or not isinstance(self.transport, _TLS):
+            self.handshakeCompleted()
+
+    def handshakeCompleted(self) -> None:
+        """
+        See L{IHandshakeListener}.
+        """
+        self._up = True
+        waiting = self._whenUp
+        self._whenUp = None
+        if waiting is not None:
+            waiting.callback(self)
+
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
+        """
+        See L{MuxProtocol}.
+        """
+        waiting = self._whenUp
+        self._whenUp = None
+        if waiting is not None:
+            waiting.errback(reason)
+        super().connectionLost(reason)
+
+    def whenUp(self) -> Deferred[CarrierSession]:
+        """
+        Fires with this session when its carrier is up, and fails if it is lost
+        before; cancelling drops it.  May be called once.
+        """
+        deferred: Deferred[CarrierSession] = Deferred(lambda _: self.abort())
+        if self._up:
+            deferred.callback(self)
+        else:
+            self._whenUp = deferred
+        return deferred
+
+
+@implementer(IProtocolFactory, ILoggingContext)
+class CarrierFactory:
+    """
+    Builds the sessions of L{Carriers}.
+    """
+
+    def __init__(self, carriers: Carriers) -> None:
+        self._carriers = carriers
+
+    def doStart(self) -> None:
+        """
+        Nothing: the application's factory is started when it begins to listen.
+        """
+
+    def doStop(self) -> None:
+        """
+        Nothing.
+        """
+
+    def logPrefix(self) -> str:
+        """
+        How Twisted's ports call us in their messages.
+        """
+        return f"mux ({self._carriers.wire})"
+
+    def buildProtocol(self, addr: IAddress) -> IProtocol | None:
+        """
+        A session for a new carrier.
+        """
+        return self._carriers.buildProtocol()
+
+
+class Carrier:
+    """
+    One carrier, or one that is to be.
+
+    @ivar session: its session, once it is up.
+    @ivar users: how many connects of ours have a stream on it, or are about to.
+    @ivar dismissed: was it closed by the application's wish?
+    """
+
+    def __init__(self, owner: Carriers, session: CarrierSession | None = None) -> None:
+        self._owner = owner
+        self.session = session
+        self.users = 0
+        self.dismissed = False
+
+    @property
+    def usable(self) -> bool:
+        """
+        Can a stream be opened on it?
+        """
+        return self.session is not None and self.session.takesStreams
+
+    @property
+    def load(self) -> int:
+        """
+        How many streams there are on it, in either direction, or soon will be.
+        """
+        session = self.session
+        return self.users + (0 if session is None else session.engine.inbound)
+
+    def acquire(self) -> None:
+        """
+        A connect is about to open a stream.
+        """
+        self.users += 1
+
+    def release(self) -> None:
+        """
+        That stream is over, or there was none.
+        """
+        self.users -= 1
+        if not self.users:
+            self._owner.carrierUnused(self)
+
+    def close(self) -> Deferred[None]:
+        """
+        Let its streams finish, for as long as they take, and close it.
+        """
+        session = self.session
+        assert session is not None
+        self.dismissed = True
+        return session.close(0)
+
+
+@implementer(IProtocolFactory)
+class Connecting:
+    """
+    One C{connect}, from the call until its stream is over: it passes for the
+    application's factory, so as to notice what becomes of it.
+
+    @ivar deferred: what C{connect} returned; C{None} once it has fired.
+    """
+
+    def __init__(
+        self,
+        carriers: Carriers,
+        factory: IProtocolFactory,
+        name: bytes,
+        address: tuple[str, int] | None,
+    ) -> None:
+        self._carriers = carriers
+        self._factory = factory
+        self._name = name
+        self._address = address
+        self._carrier: Carrier | None = None
+        self._opening: Deferred[IProtocol] | None = None
+        self._built = False
+        self._triedAgain = False
+        self.deferred: Deferred[IProtocol] | None = Deferred(self._cancel)
+
+    def openOn(self, carrier: Carrier) -> None:
+        """
+        Open the stream there, unless it was cancelled.
+        """
+        if self.deferred is None:
+            return
+        session = carrier.session
+        assert session is not None
+        self._carrier = carrier
+        opening = maybeDeferred(session.openStream, self, self._name, self._address)
+        self._opening = opening
+        opening.addCallbacks(self._opened, self._notOpened)
+
+    def fail(self, reason: Failure) -> None:
+        """
+        There will be no stream.
+        """
+        deferred = self.deferred
+        self.deferred = None
+        if deferred is not None:
+            deferred.errback(reason)
+
+    def _opened(self, protocol: IProtocol) -> None:
+        deferred = self.deferred
+        self.deferred = self._opening = None
+        if deferred is not None:
+            deferred.callback(protocol)
+
+    def _notOpened(self, reason: Failure) -> None:
+        self._opening = None
+        carrier = cast(Carrier, self._carrier)
+        if (
+            self._built
+            or self._triedAgain
+            or carrier.usable
+            or carrier.dismissed
+            or not reason.check(
+                StreamRefused, SessionLost, SessionClosed, KeysExhausted
+            )
+        ):
+            self.fail(reason)
+            return
+        self._triedAgain = True
+        self._carriers.assign(self)
+
+    def _cancel(self, deferred: Deferred[IProtocol]) -> None:
+        if self._opening is not None:
+            self._opening.cancel()
+            return
+        self.fail(Failure(ConnectingCancelledError(self._carriers.address())))
+        self._carriers.withdraw(self)
+
+    # What an Opening calls.
+
+    def doStart(self) -> None:
+        """
+        See L{IProtocolFactory}.
+        """
+        self._factory.doStart()
+        cast(Carrier, self._carrier).acquire()
+
+    def doStop(self) -> None:
+        """
+        See L{IProtocolFactory}.
+        """
+        cast(Carrier, self._carrier).release()
+        self._factory.doStop()
+
+    def buildProtocol(self, addr: IAddress) -> IProtocol | None:
+        """
+        See L{IProtocolFactory}.
+        """
+        self._built = True
+        return self._factory.buildProtocol(addr)
+
+
+class Carriers:
+    """
+    Carriers that the same endpoint made.
+
+    @ivar wire: the wire's name, or C{"auto"}.
+    @ivar carriersUp: how many carriers have come up so far.
+    @ivar members: the carriers, those that are not up yet included, in the
+        order in which they came.
+    """
+
+    _log = Logger()
+
+    def __init__(self, reactor: Any, wire: str, role: Role, config: MuxConfig) -> None:
+        self.reactor = reactor
+        self.wire = wire
+        self.role = role
+        self.config = config
+        self.carriersUp = 0
+        self.members: list[Carrier] = []
+        self._streamFactory: IProtocolFactory | None = None
+
+    @property
+    def sessions(self) -> tuple[CarrierSession, ...]:
+        """
+        The live sessions, the oldest first.
+        """
+        return tuple(
+            carrier.session for carrier in self.members if carrier.session is not None
+        )
+
+    @property
+    def streamFactory(self) -> IProtocolFactory | None:
+        """
+        What builds protocols for the streams that peers open, on all carriers,
+        present and future.
+        """
+        return self._streamFactory
+
+    @streamFactory.setter
+    def streamFactory(self, factory: IProtocolFactory | None) -> None:
+        self._streamFactory = factory
+        for session in self.sessions:
+            session.streamFactory = factory
+
+    def connect(
+        self,
+        factory: IProtocolFactory,
+        name: bytes = b"",
+        address: tuple[str, int] | None = None,
+    ) -> Deferred[IProtocol]:
+        """
+        Open a stream on one of the carriers.
+        """
+        connecting = Connecting(self, factory, name, address)
+        deferred = cast("Deferred[IProtocol]", connecting.deferred)
+        self.assign(connecting)
+        return deferred
+
+    def assign(self, connecting: Connecting) -> None:
+        """
+        Find a carrier for a connect: call its C{openOn}, or its C{fail}, now or
+        later.
+        """
+        raise NotImplementedError(f"{type(self).__name__}.assign")
+
+    def withdraw(self, connecting: Connecting) -> None:
+        """
+        A connect that has no carrier yet does not want one any more.
+        """
+        raise NotImplementedError(f"{type(self).__name__}.withdraw")
+
+    def address(self) -> MuxAddress:
+        """
+        Our own address of the newest carrier, if there is one.
+        """
+        sessions = self.sessions
+        return MuxAddress(self.wire, sessions[-1].hostAddress if sessions else None)
+
+    def buildProtocol(self) -> IProtocol:
+        """
+        A protocol for a new connection.
+        """
+        return self.buildSession(codecNamed(self.wire))
+
+    def buildSession(self, codec: type[Codec]) -> CarrierSession:
+        """
+        A session, not connected yet.
+        """
+        return CarrierSession(
+            codec, self.role, self.config, self._streamFactory, reactor=self.reactor
+        )
+
+    def carrierIsUp(self, carrier: Carrier, session: CarrierSession) -> None:
+        """
+        A carrier has come up: it is watched from now on.
+        """
+        carrier.session = session
+        session.streamFactory = self._streamFactory
+        self.carriersUp += 1
+        self._log.info("{session}: carrier up", session=session.describe())
+        session.whenClosed().addBoth(self._closed, carrier)
+
+    def _closed(self, result: Failure | None, carrier: Carrier) -> None:
+        self.members.remove(carrier)
+        # The session itself logs its peer's offences.
+        if result is None or result.check(SessionLost):
+            self._log.info(
+                "{session}: carrier down{why}",
+                session=cast(CarrierSession, carrier.session).describe(),
+                why="" if result is None else f": {result.getErrorMessage()}",
+            )
+        self.carrierIsDown(carrier)
+
+    def carrierIsDown(self, carrier: Carrier) -> None:
+        """
+        A carrier that was up is gone.
+        """
+
+    def carrierUnused(self, carrier: Carrier) -> None:
+        """
+        The last stream that was opened on a carrier is over.
+        """
+
+    def closeSessions(self) -> Deferred[None]:
+        """
+        Let the streams of all carriers finish, for as long as they take; then
+        close the carriers.
+
+        @return: fires when the last one is closed.
+        """
+        closing = [carrier.close() for carrier in self.members if carrier.session]
+        return DeferredList(closing, consumeErrors=True).addCallback(lambda _: None)

@@ -1,0 +1,245 @@
+"""
+Carriers that are dialled: on demand, for streams that are opened here; and kept up,
+for streams that the peer opens.
+
+B{On demand.}  A connect goes to the carrier with the fewest streams.  One that is
+being dialled counts as a carrier, and connects that wait for it as its streams: so
+that many connects at once share one dial, or spread over several.  Another carrier
+is dialled when none has nothing to do and there are fewer than asked for.
+
+When a dial fails those that wait for it go to another carrier, if there is one,
+and fail with its reason if not; the next connect dials anew.  A dial is given up
+when the last one who waits for it is cancelled.
+
+A carrier without streams is kept for a while, in case that another is opened.
+
+B{Kept up.}  While a factory listens there are always as many carriers as asked
+for: what is lost, or takes no more streams, is replaced.  After a failure the time
+between tries grows exponentially, with a random part, so that the many clients of
+a server that has been restarted don't come back at the same moment: the policy is
+that of L{twisted.application.internet.ClientService}.  It starts over only when
+a peer has shown that it speaks our wire: someone who accepts connections only to
+drop them is not dialled faster than someone who refuses them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from twisted.application.internet import backoffPolicy
+from twisted.internet.defer import Deferred, maybeDeferred
+from twisted.internet.interfaces import (
+    IDelayedCall,
+    IProtocol,
+    IStreamClientEndpoint,
+)
+from twisted.python.failure import Failure
+
+from twisted_mux.carriers import (
+    Carrier,
+    CarrierFactory,
+    Carriers,
+    CarrierSession,
+    Connecting,
+)
+from twisted_mux.config import MuxConfig
+from twisted_mux.wire.base import Role
+
+__all__ = ["DialledCarriers"]
+
+
+class _Dialled(Carrier):
+    """
+    A carrier that is dialled.
+
+    @ivar waiting: connects that wait for it to come up.
+    @ivar dial: the dial, while it is under way.
+    @ivar idleCall: will close it, since it has no streams.
+    """
+
+    def __init__(self, owner: Carriers) -> None:
+        super().__init__(owner)
+        self.waiting: list[Connecting] = []
+        self.dial: Deferred[Any] | None = None
+        self.idleCall: IDelayedCall | None = None
+
+    @property
+    def usable(self) -> bool:
+        """
+        Being dialled counts as well.
+        """
+        return self.session is None or self.session.takesStreams
+
+    @property
+    def load(self) -> int:
+        """
+        Waiting connects count as well.
+        """
+        return len(self.waiting) + super().load
+
+    def take(self, connecting: Connecting) -> None:
+        """
+        Open a stream for a connect, as soon as possible.
+        """
+        if self.session is None:
+            self.waiting.append(connecting)
+        else:
+            connecting.openOn(self)
+
+    def acquire(self) -> None:
+        """
+        Not idle any more.
+        """
+        self.stopIdling()
+        super().acquire()
+
+    def stopIdling(self) -> None:
+        """
+        Don't close it for having no streams.
+        """
+        call = self.idleCall
+        self.idleCall = None
+        if call is not None:
+            call.cancel()
+
+
+class DialledCarriers(Carriers):
+    """
+    Carriers to the peer behind one client endpoint.
+    """
+
+    members: list[_Dialled]  # type: ignore[assignment]
+
+    def __init__(
+        self,
+        reactor: Any,
+        endpoint: IStreamClientEndpoint,
+        wire: str,
+        role: Role,
+        config: MuxConfig,
+        idle: float,
+        count: int,
+    ) -> None:
+        """
+        @param idle: seconds that a carrier without streams is kept.
+        @param count: how many carriers there are at most, or while a factory
+            listens.
+        """
+        super().__init__(reactor, wire, role, config)
+        self._endpoint = endpoint
+        self._idle = idle
+        self._count = count
+        self._keptUp = False
+        self._retryCall: IDelayedCall | None = None
+        self._failures = 0
+        self._complaint = ""
+        self._policy: Callable[[int], float] = backoffPolicy()
+
+    # Connects.
+
+    def assign(self, connecting: Connecting) -> None:
+        """
+        See L{Carriers.assign}.
+        """
+        usable = [carrier for carrier in self.members if carrier.usable]
+        best = min(usable, key=lambda carrier: carrier.load, default=None)
+        if best is None or (best.load and len(usable) < self._count):
+            self._dial(connecting)
+        else:
+            best.take(connecting)
+
+    def withdraw(self, connecting: Connecting) -> None:
+        """
+        See L{Carriers.withdraw}.
+        """
+        for carrier in self.members:
+            if connecting in carrier.waiting:
+                carrier.waiting.remove(connecting)
+                self._giveUpDial(carrier)
+                return
+
+    # Dials.
+
+    def _dial(self, *waiting: Connecting) -> None:
+        carrier = _Dialled(self)
+        carrier.waiting.extend(waiting)
+        self.members.append(carrier)
+        dial = maybeDeferred(self._endpoint.connect, CarrierFactory(self))
+        carrier.dial = dial.addCallback(_whenUp)
+        carrier.dial.addCallbacks(
+            self._dialled, self._notDialled, (carrier,), errbackArgs=(carrier,)
+        )
+
+    def _dialled(self, session: CarrierSession, carrier: _Dialled) -> None:
+        carrier.dial = None
+        self.carrierIsUp(carrier, session)
+        waiting = carrier.waiting
+        carrier.waiting = []
+        for connecting in waiting:
+            connecting.openOn(carrier)
+        if not carrier.users:
+            # All of them were cancelled meanwhile.
+            self.carrierUnused(carrier)
+
+    def _notDialled(self, reason: Failure, carrier: _Dialled) -> None:
+        carrier.dial = None
+        self.members.remove(carrier)
+        waiting = carrier.waiting
+        carrier.waiting = []
+        usable = [other for other in self.members if other.usable]
+        for connecting in waiting:
+            if usable:
+                min(usable, key=lambda other: other.load).take(connecting)
+            else:
+                connecting.fail(reason)
+
+    def _giveUpDial(self, carrier: _Dialled) -> None:
+        if carrier.dial is not None and not carrier.waiting and not self._keptUp:
+            carrier.dial.cancel()
+
+    # Carriers without streams.
+
+    def carrierUnused(self, carrier: Carrier) -> None:
+        """
+        See L{Carriers.carrierUnused}.
+        """
+        assert isinstance(carrier, _Dialled)
+        if self._keptUp or carrier not in self.members or carrier.idleCall:
+            return
+        if self._idle and carrier.usable:
+            carrier.idleCall = self.reactor.callLater(
+                self._idle, self._idleFor, carrier
+            )
+        else:
+            carrier.close()
+
+    def _idleFor(self, carrier: _Dialled) -> None:
+        carrier.idleCall = None
+        session = carrier.session
+        if session is not None and session.engine.streams:
+            # Streams that the peer opened, or that the peer has not ended.
+            self.carrierUnused(carrier)
+        else:
+            carrier.close()
+
+    def carrierIsDown(self, carrier: Carrier) -> None:
+        """
+        See L{Carriers.carrierIsDown}.
+        """
+        assert isinstance(carrier, _Dialled)
+        carrier.stopIdling()
+
+    def close(self) -> Deferred[None]:
+        """
+        Give up dials, let all streams finish, then close the carriers.
+        """
+        for carrier in tuple(self.members):
+            if carrier.dial is not None:
+                carrier.dial.cancel()
+        return self.closeSessions()
+
+
+def _whenUp(protocol: IProtocol) -> Deferred[CarrierSession]:
+    assert isinstance(protocol, CarrierSession)
+    return protocol.whenUp()
