@@ -51,7 +51,7 @@ class Toolchain:
 
 
 GO = Toolchain("go", "go", "Go 1.24 or newer")
-RUST = Toolchain("rust", "cargo", "Rust 1.85 or newer with cargo")
+RUST = Toolchain("rust", "cargo", "Rust 1.90 or newer with cargo")
 TOOLCHAINS = {each.language: each for each in (GO, RUST)}
 
 
