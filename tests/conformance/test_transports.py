@@ -1,0 +1,35 @@
+"""
+The kit for transports, run on the streams of every wire, opened by either side;
+and on plain connections in memory, which are Twisted's own transports, to test
+the kit.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+
+from twisted_mux.testing import SessionPair
+from twisted_mux.testing.conformance import (
+    Connections,
+    MemoryConnections,
+    StreamConnections,
+    casesFor,
+)
+from twisted_mux.wire import wireNames
+
+
+def streams(wire: str, byServer: bool) -> Connections:
+    """
+    Streams of a wire.
+    """
+    return StreamConnections(SessionPair(wire), byServer)
+
+
+globals().update(casesFor("Memory", MemoryConnections))
+for wire in wireNames():
+    for opener in ("Client", "Server"):
+        globals().update(
+            casesFor(
+                wire.capitalize() + opener, partial(streams, wire, opener == "Server")
+            )
+        )

@@ -1,0 +1,516 @@
+"""
+Connections in memory that behave as TCP connections do: what to put under a
+session, or under any other protocol, in a test.
+
+A L{MemoryTransport} is a L{FileDescriptor
+<twisted.internet.abstract.FileDescriptor>}, as a TCP transport is, with a pipe
+where that has its socket.  So buffers, producers, pauses and closing are not
+imitated; they are Twisted's own.  A L{Pipe} stands for the kernels and the
+network between two of them, and copies what those do: it holds so much and no
+more, takes its time, keeps the order, ends in one direction, and answers what
+comes to a transport that is closed with a reset.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar, cast
+
+from twisted.internet.abstract import FileDescriptor
+from twisted.internet.address import IPv4Address
+from twisted.internet.error import ConnectionAborted, ConnectionDone, ConnectionLost
+from twisted.internet.interfaces import (
+    IHalfCloseableProtocol,
+    IProtocol,
+    ITCPTransport,
+)
+from twisted.python import log
+from twisted.python.failure import Failure
+from zope.interface import implementer
+
+from twisted_mux.testing.clock import VirtualClock
+
+if TYPE_CHECKING:
+    from twisted.internet.interfaces import IDelayedCall
+
+# On a link with a rate no piece is longer than this, so that what is on it can
+# be told apart by time.
+_SEGMENT = 1460
+
+# What a pipe carries beside bytes.
+_END = "end"
+_RESET = "reset"
+
+
+@dataclass(frozen=True)
+class Link:
+    """
+    One direction of what lies between two transports.
+
+    @ivar delay: seconds from one end to the other.
+    @ivar rate: bytes per second; 0 is no bound.
+    @ivar capacity: bytes that were sent and not yet read by the other end,
+        beyond which no more are taken: what a kernel's two buffers hold.  On a
+        link of a known rate it is at least twice what that carries in
+        C{delay}.
+    @ivar chunk: the most bytes that the other end reads at once.
+    """
+
+    delay: float = 0.0
+    rate: float = 0.0
+    capacity: int = 128 * 1024
+    chunk: int = 64 * 1024
+
+    def __post_init__(self) -> None:
+        if self.delay < 0 or self.rate < 0 or self.capacity < 1 or self.chunk < 1:
+            raise ValueError(f"there is no such link: {self}")
+
+    @property
+    def room(self) -> int:
+        """
+        How many bytes may be under way.
+        """
+        return max(self.capacity, int(2 * self.rate * self.delay))
+
+
+class Pipe:
+    """
+    One direction of a connection.
+
+    @ivar link: how it carries what it is given.
+    @ivar unread: bytes that were put in and not taken out.
+    @ivar stalled: does nothing get through any more?
+    """
+
+    def __init__(self, clock: VirtualClock, link: Link) -> None:
+        self.link = link
+        self.unread = 0
+        self.stalled = False
+        self._clock = clock
+        self._under: deque[tuple[float, bytes | str]] = deque()
+        self._arrived: deque[bytes | str] = deque()
+        self._call: IDelayedCall | None = None
+        # When the last byte that was put in will have left.
+        self._freeAt = 0.0
+        self.sender: Callable[[], object] = bool
+        self.receiver: Callable[[], object] = bool
+
+    @property
+    def room(self) -> int:
+        """
+        How many bytes can be put in now.
+        """
+        return self.link.room - self.unread
+
+    @property
+    def readable(self) -> bool:
+        """
+        Would L{take} give something?
+        """
+        return bool(self._arrived)
+
+    @property
+    def wasReset(self) -> bool:
+        """
+        Has a reset arrived?
+        """
+        return bool(self._arrived) and self._arrived[-1] is _RESET
+
+    def put(self, item: bytes | str) -> None:
+        """
+        Send bytes, or an end, or a reset.
+        """
+        link = self.link
+        if isinstance(item, str):
+            self._send(item, 0)
+            return
+        self.unread += len(item)
+        step = _SEGMENT if link.rate else len(item)
+        for begin in range(0, len(item), step):
+            segment = item[begin : begin + step]
+            self._send(segment, len(segment))
+
+    def _send(self, item: bytes | str, size: int) -> None:
+        link = self.link
+        now = self._clock.seconds()
+        if link.rate:
+            self._freeAt = max(now, self._freeAt) + size / link.rate
+            arrival = self._freeAt + link.delay
+        else:
+            arrival = now + link.delay
+        if arrival <= now and not self._under and not self.stalled:
+            self._arrived.append(item)
+            self.receiver()
+            return
+        self._under.append((arrival, item))
+        self._wait()
+
+    def _wait(self) -> None:
+        if self._call is None and self._under and not self.stalled:
+            left = self._under[0][0] - self._clock.seconds()
+            self._call = self._clock.callLater(max(0.0, left), self._arrive)
+
+    def _arrive(self) -> None:
+        self._call = None
+        now = self._clock.seconds()
+        while self._under and self._under[0][0] <= now:
+            self._arrived.append(self._under.popleft()[1])
+        self._wait()
+        self.receiver()
+
+    def take(self) -> bytes | str:
+        """
+        What has arrived: bytes, as many as there are and C{link.chunk} at
+        most, or an end, or a reset.
+        """
+        first = self._arrived.popleft()
+        if isinstance(first, str):
+            return first
+        pieces = [first]
+        size = len(first)
+        limit = self.link.chunk
+        while size < limit and self._arrived:
+            piece = self._arrived[0]
+            if isinstance(piece, str):
+                break
+            del self._arrived[0]
+            pieces.append(piece)
+            size += len(piece)
+        data = b"".join(pieces)
+        if size > limit:
+            self._arrived.appendleft(data[limit:])
+            data = data[:limit]
+        self.unread -= len(data)
+        self.sender()
+        return data
+
+    def stall(self, stalled: bool) -> None:
+        """
+        Let nothing through, or go on with what has been waiting.
+        """
+        self.stalled = stalled
+        if stalled and self._call is not None:
+            self._call.cancel()
+            self._call = None
+        self._wait()
+
+    def clear(self) -> bool:
+        """
+        Lose all that is in it.
+
+        @return: were there bytes among it?
+        """
+        if self._call is not None:
+            self._call.cancel()
+            self._call = None
+        anything = self.unread > 0
+        self._under.clear()
+        self._arrived.clear()
+        self.unread = 0
+        return anything
+
+
+@implementer(ITCPTransport)
+class MemoryTransport(FileDescriptor):
+    """
+    One end of a connection in memory.
+
+    @ivar protocol: who is told of what arrives.
+    @ivar logstr: what messages are logged with.
+    """
+
+    protocol: IProtocol
+    logstr = "Uninitialized"
+    _noDelay = False
+    _keepAlive = False
+    _aborting = False
+
+    def __init__(
+        self,
+        clock: VirtualClock,
+        incoming: Pipe,
+        outgoing: Pipe,
+        host: IPv4Address,
+        peer: IPv4Address,
+        halfClose: bool,
+    ) -> None:
+        # All that it asks of its reactor is overridden below.
+        super().__init__(cast(Any, clock))
+        self._clock = clock
+        self._incoming = incoming
+        self._outgoing = outgoing
+        self._host = host
+        self._peer = peer
+        self._halfClose = halfClose
+        self._reading = False
+        self._writing = False
+        self._waiting = False
+        incoming.receiver = self._wake
+        outgoing.sender = self._wake
+
+    def attach(self, protocol: IProtocol, who: str) -> None:
+        """
+        Connect C{protocol}.
+
+        @param who: what follows its name in the log.
+        """
+        self.protocol = protocol
+        self.logstr = f"{self._getLogPrefix(protocol)},{who}"
+        self.connected = 1
+        self.startReading()
+        protocol.makeConnection(self)
+
+    # What happens when.
+
+    def startReading(self) -> None:
+        """
+        Want what arrives.
+        """
+        self._reading = True
+        self._wake()
+
+    def stopReading(self) -> None:
+        """
+        Want nothing.
+        """
+        self._reading = False
+
+    def startWriting(self) -> None:
+        """
+        Have something to send.
+        """
+        self._writing = True
+        self._wake()
+
+    def stopWriting(self) -> None:
+        """
+        Have nothing to send.
+        """
+        self._writing = False
+
+    @property
+    def _readable(self) -> bool:
+        return self._reading and self._incoming.readable
+
+    @property
+    def _writable(self) -> bool:
+        return self._writing and (self._outgoing.room > 0 or self._incoming.wasReset)
+
+    def _wake(self) -> None:
+        if not self.connected:
+            if self.disconnected and self._incoming.clear():
+                # As a kernel does when nobody is there any more.
+                self._outgoing.put(_RESET)
+        elif not self._waiting and (self._readable or self._writable):
+            self._waiting = True
+            self._clock.callAfter(self._turn)
+
+    def _turn(self) -> None:
+        self._waiting = False
+        log.callWithContext({"system": self.logstr}, self._work)
+        self._wake()
+
+    def _work(self) -> None:
+        try:
+            if self.connected and self._readable:
+                self.doRead()
+            reason = None
+            if self.connected and self._writable:
+                reason = self.doWrite()
+            if reason is not None:
+                self.connectionLost(Failure(reason))
+        except BaseException:
+            log.err()
+            self.connectionLost(Failure())
+
+    def doRead(self) -> None:
+        """
+        Pass on what has arrived.
+        """
+        data = self._incoming.take()
+        if isinstance(data, bytes):
+            self.protocol.dataReceived(data)
+        elif data is _RESET:
+            self.connectionLost(Failure(ConnectionLost()))
+        else:
+            self.stopReading()
+            aware: Any = IHalfCloseableProtocol(self.protocol, None)
+            if aware is None or not self._halfClose:
+                self.connectionLost(Failure(ConnectionDone()))
+            else:
+                aware.readConnectionLost()
+
+    def writeSomeData(self, data: bytes) -> int | BaseException:
+        """
+        Send as much as the pipe takes.
+        """
+        if self._incoming.wasReset:
+            return ConnectionLost()
+        data = bytes(data[: self._outgoing.room])
+        if data:
+            self._outgoing.put(data)
+        return len(data)
+
+    def _closeWriteConnection(self) -> None:
+        self._outgoing.put(_END)
+        aware = IHalfCloseableProtocol(self.protocol, None)
+        if aware is not None:
+            aware.writeConnectionLost()
+
+    def loseWriteConnection(self) -> None:
+        """
+        Close this direction; or both, where there is no half-close.  A second
+        time nothing happens (while Twisted's would tell the protocol again).
+        """
+        if not self.connected or self._writeDisconnecting:
+            return
+        if self._halfClose:
+            super().loseWriteConnection()
+        else:
+            self.loseConnection()
+
+    def unregisterProducer(self) -> None:
+        """
+        The producer has gone: what waited for that may happen (and not only,
+        as with Twisted's, where both directions are being closed).
+        """
+        super().unregisterProducer()
+        if self.connected and self._writeDisconnecting and not self._writeDisconnected:
+            self.startWriting()
+
+    def abortConnection(self) -> None:
+        """
+        Drop the connection at once, with what was to be sent.
+        """
+        if self.disconnected or self._aborting:
+            return
+        self._aborting = True
+        self.stopReading()
+        self.stopWriting()
+        self._clock.callLater(0, self.connectionLost, Failure(ConnectionAborted()))
+
+    def connectionLost(self, reason: Failure) -> None:
+        """
+        The connection is lost, for whatever reason.
+        """
+        if self.disconnected:
+            return
+        super().connectionLost(reason)
+        unread = self._incoming.clear()
+        if unread or reason.check(ConnectionAborted):
+            self._outgoing.put(_RESET)
+        elif not self._writeDisconnected:
+            self._outgoing.put(_END)
+        protocol = self.protocol
+        del self.protocol
+        protocol.connectionLost(reason)
+
+    # What else a TCP connection has.
+
+    def getHost(self) -> IPv4Address:
+        """
+        This end's address.
+        """
+        return self._host
+
+    def getPeer(self) -> IPv4Address:
+        """
+        The other end's address.
+        """
+        return self._peer
+
+    def logPrefix(self) -> str:
+        """
+        What messages are logged with.
+        """
+        return self.logstr
+
+    def getTcpNoDelay(self) -> bool:
+        """
+        What L{setTcpNoDelay} has set.
+        """
+        return self._noDelay
+
+    def setTcpNoDelay(self, enabled: bool) -> None:
+        """
+        Changes nothing.
+        """
+        self._noDelay = bool(enabled)
+
+    def getTcpKeepAlive(self) -> bool:
+        """
+        What L{setTcpKeepAlive} has set.
+        """
+        return self._keepAlive
+
+    def setTcpKeepAlive(self, enabled: bool) -> None:
+        """
+        Changes nothing.
+        """
+        self._keepAlive = bool(enabled)
+
+
+class MemoryConnection:
+    """
+    Two transports that are connected to each other.
+
+    @ivar clock: the time in which everything happens.
+    @ivar client: the transport of the side that dialled.
+    @ivar server: that of the side that accepted.
+    """
+
+    CLIENT: ClassVar[IPv4Address] = IPv4Address("TCP", "192.0.2.1", 49152)
+    SERVER: ClassVar[IPv4Address] = IPv4Address("TCP", "192.0.2.2", 4242)
+
+    def __init__(
+        self,
+        clock: VirtualClock | None = None,
+        link: Link | None = None,
+        back: Link | None = None,
+        *,
+        halfClose: bool = True,
+    ) -> None:
+        """
+        @param link: what lies between client and server; by default no time
+            passes there.
+        @param back: the same for the other direction, if that is different.
+        @param halfClose: can one direction be closed alone, as with TCP, or
+            does it close both, as with TLS?
+        """
+        self.clock = VirtualClock() if clock is None else clock
+        link = Link() if link is None else link
+        there = Pipe(self.clock, link)
+        andBack = Pipe(self.clock, link if back is None else back)
+        self._pipes = (there, andBack)
+        self.client = MemoryTransport(
+            self.clock, andBack, there, self.CLIENT, self.SERVER, halfClose
+        )
+        self.server = MemoryTransport(
+            self.clock, there, andBack, self.SERVER, self.CLIENT, halfClose
+        )
+
+    def connect(self, client: IProtocol, server: IProtocol) -> None:
+        """
+        Connect two protocols; the server's is told first.
+        """
+        self.server.attach(server, "0,192.0.2.1")
+        self.client.attach(client, "client")
+
+    def cut(self) -> None:
+        """
+        Lose the connection, at both ends at once, with all that is under way.
+        """
+        for pipe in self._pipes:
+            pipe.clear()
+        for transport in (self.client, self.server):
+            self.clock.callLater(0, transport.connectionLost, Failure(ConnectionLost()))
+
+    def stall(self, stalled: bool = True) -> None:
+        """
+        Let nothing through in either direction, as if a cable were out; or
+        again what was sent meanwhile.
+        """
+        for pipe in self._pipes:
+            pipe.stall(stalled)
