@@ -312,10 +312,7 @@ class StreamTransport:
         if self.disconnected or self._aborting:
             return
         self._aborting = True
-        stream = self._stream
-        protocol = stream.receiver
-        stream.reset()
-        stream.receiver = protocol
+        self._stream.reset()
         self._mux.later(self._aborted)
 
     def _aborted(self) -> None:
@@ -530,10 +527,7 @@ class StreamTransport:
         """
         if self.disconnected:
             return
-        stream = self._stream
-        protocol = stream.receiver
-        stream.reset()
-        stream.receiver = protocol
+        self._stream.reset()
         self._lost(failure)
 
     # The beginning and the end of the connection.

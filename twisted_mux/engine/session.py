@@ -504,7 +504,7 @@ class Session:
         Drop a stream because of what its peer did, and tell its owner.
         """
         handler = stream.handler
-        stream.handler = stream.receiver = None
+        stream.handler = None
         stream.flowing = False
         self.dropped(stream)
         if handler is not None:
@@ -520,7 +520,7 @@ class Session:
         self._reader.dropHeld(stream)
         stream.discardOutput()
         stream.flowing = stream.endWaits = False
-        stream.handler = stream.receiver = None
+        stream.handler = None
         self.remove(stream)
 
     def remove(self, stream: Stream) -> None:
@@ -662,7 +662,7 @@ class Session:
         self._deadlines.clear()
         for stream in streams:
             handler = stream.handler
-            stream.handler = stream.receiver = None
+            stream.handler = None
             stream.flowing = stream.endWaits = False
             stream.advance(Event.LOSE)
             stream.discardOutput()

@@ -40,7 +40,8 @@ class Stream:
     @ivar inbound: did the peer open it?
     @ivar acknowledged: has the other side acknowledged it (or was it we who
         did)?
-    @ivar receiver: who takes the payload; looked up at every delivery.
+    @ivar receiver: who takes the payload; looked up at every delivery, and
+        the owner's alone to set and to clear.
     @ivar handler: who is told of the rest; C{None} once it has left.
     @ivar state: which directions have ended on the wire.
     @ivar flowing: may payload be passed on the moment it comes?  False while
@@ -229,7 +230,6 @@ class Stream:
             return
         self.endWriting()
         self.handler = None
-        self.receiver = None
         self.flowing = False
         self.wantsEmpty = False
         self._session.left(self)
@@ -241,7 +241,6 @@ class Stream:
         direction is ended, and what still comes is dropped.
         """
         self.handler = None
-        self.receiver = None
         self.flowing = False
         self._session.dropped(self)
 
