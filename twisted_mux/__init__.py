@@ -17,6 +17,12 @@ if TYPE_CHECKING:
         MuxClientEndpoint as MuxClientEndpoint,
     )
     from twisted_mux.endpoints import (
+        MuxDialEndpoint as MuxDialEndpoint,
+    )
+    from twisted_mux.endpoints import (
+        MuxListenEndpoint as MuxListenEndpoint,
+    )
+    from twisted_mux.endpoints import (
         MuxServerEndpoint as MuxServerEndpoint,
     )
     from twisted_mux.errors import MuxError as MuxError
@@ -31,8 +37,10 @@ _HOMES = {
     "MuxAddress": "address",
     "MuxClientEndpoint": "endpoints",
     "MuxConfig": "config",
+    "MuxDialEndpoint": "endpoints",
     "MuxError": "errors",
     "MuxFactory": "protocol",
+    "MuxListenEndpoint": "endpoints",
     "MuxProtocol": "protocol",
     "MuxServerEndpoint": "endpoints",
     "ProtocolError": "errors",
@@ -45,8 +53,10 @@ __all__ = [
     "MuxAddress",
     "MuxClientEndpoint",
     "MuxConfig",
+    "MuxDialEndpoint",
     "MuxError",
     "MuxFactory",
+    "MuxListenEndpoint",
     "MuxProtocol",
     "MuxServerEndpoint",
     "ProtocolError",

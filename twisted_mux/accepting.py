@@ -20,7 +20,6 @@ from typing import Any
 from twisted.internet.defer import Deferred, maybeDeferred, succeed
 from twisted.internet.interfaces import (
     IDelayedCall,
-    IListeningPort,
     IProtocol,
     IStreamServerEndpoint,
 )
@@ -35,7 +34,7 @@ from twisted_mux.carriers import (
 )
 from twisted_mux.config import MuxConfig
 from twisted_mux.detection import DetectingProtocol
-from twisted_mux.endpoint_strings import AUTO, WAIT
+from twisted_mux.endpoint_strings import AUTO
 from twisted_mux.reasons import NoPeer
 from twisted_mux.wire.base import Codec, Role
 
@@ -48,37 +47,35 @@ MAX_WAITING = 1000
 class AcceptedCarriers(Carriers):
     """
     Carriers that arrive on one server endpoint.
-
-    @ivar wait: seconds for which a connect waits for a peer.
     """
 
     def __init__(
         self,
         reactor: Any,
         endpoint: IStreamServerEndpoint,
+        label: str,
         wire: str,
         role: Role,
         config: MuxConfig,
     ) -> None:
-        super().__init__(reactor, wire, role, config)
+        super().__init__(reactor, label, wire, role, config)
         self._endpoint = endpoint
         self._listening: Deferred[Any] | None = None
         self._waitingForPort: list[Deferred[Any]] = []
         self._port: Any = None
+        self._host: Any = None
         self._opens = False
-        self.wait = WAIT
         self._waiting: dict[Connecting, IDelayedCall] = {}
 
     # The port.
 
-    @property
-    def port(self) -> Any:
+    def getHost(self) -> Any:
         """
-        The carriers' L{IListeningPort}, or C{None} while it is not open.
+        The address of the carriers' port, also after it was closed.
         """
-        return self._port
+        return self._host
 
-    def startListening(self) -> Deferred[Any]:
+    def _openPort(self) -> Deferred[Any]:
         """
         Open the port, unless it is open.
 
@@ -86,27 +83,32 @@ class AcceptedCarriers(Carriers):
         """
         if self._port is not None:
             return succeed(self._port)
-        deferred: Deferred[Any] = Deferred()
+        deferred: Deferred[Any] = Deferred(self._notWanted)
         self._waitingForPort.append(deferred)
         if self._listening is None:
             listening = maybeDeferred(self._endpoint.listen, CarrierFactory(self))
             self._listening = listening
-            listening.addCallbacks(self._listens)
-            listening.addBoth(self._listenDone)
+            listening.addBoth(self._portOpened)
         return deferred
 
-    def _listens(self, port: IListeningPort) -> IListeningPort:
-        self._port = port
-        return port
-
-    def _listenDone(self, result: Any) -> None:
-        self._listening = None
+    def _portOpened(self, port: Any) -> None:
         waiting = self._waitingForPort
         self._waitingForPort = []
+        self._listening = None
+        if not isinstance(port, Failure):
+            self._port = port
+            self._host = port.getHost()
+            if not waiting:
+                self._closePort()
         for deferred in waiting:
-            deferred.callback(result)
+            deferred.callback(port)
 
-    def stopListening(self) -> Deferred[None]:
+    def _notWanted(self, deferred: Deferred[Any]) -> None:
+        self._waitingForPort.remove(deferred)
+        if not self._waitingForPort and self._listening is not None:
+            self._listening.cancel()
+
+    def _closePort(self) -> Deferred[None]:
         """
         Close the port, if it is open, and every carrier when its streams have
         finished.
@@ -115,7 +117,6 @@ class AcceptedCarriers(Carriers):
         """
         port = self._port
         self._port = None
-        self._opens = False
         self.closeSessions()
         # Not everything that endpoints return is a port: stdio: has none.
         stop = getattr(port, "stopListening", None)
@@ -125,13 +126,17 @@ class AcceptedCarriers(Carriers):
 
     # Streams that peers open.
 
+    def startAccepting(self) -> Deferred[Any]:
+        """
+        See L{Carriers.startAccepting}.
+        """
+        return self._openPort()
+
     def stopAccepting(self) -> Deferred[None]:
         """
-        Nobody listens for streams any more: live ones go on, and no more are
-        accepted.
+        See L{Carriers.stopAccepting}.
         """
-        self.streamFactory = None
-        return succeed(None) if self._opens else self.stopListening()
+        return succeed(None) if self._opens else self._closePort()
 
     def buildProtocol(self) -> IProtocol:
         """
@@ -156,8 +161,9 @@ class AcceptedCarriers(Carriers):
         self.members.append(carrier)
         self.carrierIsUp(carrier, session)
         for connecting in tuple(self._waiting):
-            self._stopWaiting(connecting)
-            connecting.openOn(carrier)
+            if connecting in self._waiting:
+                self._stopWaiting(connecting)
+                connecting.openOn(carrier)
 
     def _notAccepted(self, reason: Failure) -> None:
         self._log.info("carrier refused: {why}", why=reason.getErrorMessage())
@@ -167,9 +173,26 @@ class AcceptedCarriers(Carriers):
     def startOpening(self) -> Deferred[Any]:
         """
         Open the port, and keep it open though nobody may listen for streams.
+
+        @return: fires with the carriers' port, or fails with why there is none.
         """
         self._opens = True
-        return self.startListening()
+        return self._openPort().addErrback(self._portFailed)
+
+    def _portFailed(self, reason: Failure) -> Failure:
+        self._opens = self._port is not None
+        return reason
+
+    def stopOpening(self) -> Deferred[None]:
+        """
+        Unless somebody listens for streams, close the port, and every carrier
+        when its streams have finished.
+
+        @return: fires when the port is closed.
+        """
+        self._opens = False
+        self._failWaiting(Failure(NoPeer("no peer is waited for any more")))
+        return succeed(None) if self.listener else self._closePort()
 
     def assign(self, connecting: Connecting) -> None:
         """
@@ -185,7 +208,7 @@ class AcceptedCarriers(Carriers):
             )
             return
         self._waiting[connecting] = self.reactor.callLater(
-            self.wait, self._waitedTooLong, connecting
+            connecting.wait, self._waitedTooLong, connecting
         )
         self.startOpening().addErrback(self._failWaiting)
 
@@ -197,14 +220,14 @@ class AcceptedCarriers(Carriers):
             self._stopWaiting(connecting)
 
     def _stopWaiting(self, connecting: Connecting) -> None:
-        call = self._waiting.pop(connecting)
-        if call.active():
-            call.cancel()
+        self._waiting.pop(connecting).cancel()
 
     def _waitedTooLong(self, connecting: Connecting) -> None:
         del self._waiting[connecting]
         connecting.fail(
-            Failure(NoPeer(f"no peer has dialled in within {self.wait:g} seconds"))
+            Failure(
+                NoPeer(f"no peer has dialled in within {connecting.wait:g} seconds")
+            )
         )
 
     def _failWaiting(self, reason: Failure) -> None:

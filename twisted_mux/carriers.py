@@ -24,6 +24,7 @@ there the peer has said no to this stream.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, cast
 
 from twisted.internet.defer import Deferred, DeferredList, maybeDeferred
@@ -42,7 +43,8 @@ from zope.interface import implementer
 
 from twisted_mux.address import MuxAddress
 from twisted_mux.config import MuxConfig
-from twisted_mux.errors import KeysExhausted, SessionClosed
+from twisted_mux.endpoint_strings import WAIT
+from twisted_mux.errors import KeysExhausted, ProtocolError, SessionClosed
 from twisted_mux.protocol import MuxProtocol
 from twisted_mux.reasons import SessionLost, StreamRefused
 from twisted_mux.wire import codecNamed
@@ -64,6 +66,7 @@ class CarrierSession(MuxProtocol):
 
     _up = False
     _whenUp: Deferred[CarrierSession] | None = None
+    _whenPeerLeaves: Callable[[], object] | None = None
 
     def connectionMade(self) -> None:
         """
@@ -93,6 +96,21 @@ class CarrierSession(MuxProtocol):
             waiting.errback(reason)
         super().connectionLost(reason)
 
+    def goAwayReceived(self, code: int) -> None:
+        """
+        See L{MuxProtocol}.
+        """
+        super().goAwayReceived(code)
+        if self._whenPeerLeaves is not None:
+            self._whenPeerLeaves()
+
+    def whenPeerLeaves(self, call: Callable[[], object]) -> None:
+        """
+        Have C{call}, which must not raise, called when the peer says that it
+        takes no more streams.
+        """
+        self._whenPeerLeaves = call
+
     def whenUp(self) -> Deferred[CarrierSession]:
         """
         Fires with this session when its carrier is up, and fails if it is lost
@@ -110,10 +128,13 @@ class CarrierSession(MuxProtocol):
 class CarrierFactory:
     """
     Builds the sessions of L{Carriers}.
+
+    @ivar built: what was built last.
     """
 
     def __init__(self, carriers: Carriers) -> None:
         self._carriers = carriers
+        self.built: IProtocol | None = None
 
     def doStart(self) -> None:
         """
@@ -131,11 +152,12 @@ class CarrierFactory:
         """
         return f"mux ({self._carriers.wire})"
 
-    def buildProtocol(self, addr: IAddress) -> IProtocol | None:
+    def buildProtocol(self, addr: IAddress) -> IProtocol:
         """
         A session for a new carrier.
         """
-        return self._carriers.buildProtocol()
+        self.built = self._carriers.buildProtocol()
+        return self.built
 
 
 class Carrier:
@@ -185,11 +207,13 @@ class Carrier:
     def close(self) -> Deferred[None]:
         """
         Let its streams finish, for as long as they take, and close it.
+
+        @return: fires when it is closed, however that went.
         """
         session = self.session
         assert session is not None
         self.dismissed = True
-        return session.close(0)
+        return session.close(0).addErrback(lambda _: None)
 
 
 @implementer(IProtocolFactory)
@@ -199,6 +223,8 @@ class Connecting:
     application's factory, so as to notice what becomes of it.
 
     @ivar deferred: what C{connect} returned; C{None} once it has fired.
+    @ivar wait: for how many seconds it may wait for a peer, where it is for
+        peers to dial.
     """
 
     def __init__(
@@ -207,11 +233,13 @@ class Connecting:
         factory: IProtocolFactory,
         name: bytes,
         address: tuple[str, int] | None,
+        wait: float,
     ) -> None:
         self._carriers = carriers
         self._factory = factory
         self._name = name
         self._address = address
+        self.wait = wait
         self._carrier: Carrier | None = None
         self._opening: Deferred[IProtocol] | None = None
         self._built = False
@@ -298,21 +326,27 @@ class Carriers:
     """
     Carriers that the same endpoint made.
 
+    @ivar label: how messages call the endpoint of the carriers.
     @ivar wire: the wire's name, or C{"auto"}.
     @ivar carriersUp: how many carriers have come up so far.
     @ivar members: the carriers, those that are not up yet included, in the
         order in which they came.
+    @ivar listener: who listens for the streams that peers open, if anybody.
     """
 
     _log = Logger()
 
-    def __init__(self, reactor: Any, wire: str, role: Role, config: MuxConfig) -> None:
+    def __init__(
+        self, reactor: Any, label: str, wire: str, role: Role, config: MuxConfig
+    ) -> None:
         self.reactor = reactor
+        self.label = label
         self.wire = wire
         self.role = role
         self.config = config
         self.carriersUp = 0
         self.members: list[Carrier] = []
+        self.listener: object = None
         self._streamFactory: IProtocolFactory | None = None
 
     @property
@@ -343,11 +377,14 @@ class Carriers:
         factory: IProtocolFactory,
         name: bytes = b"",
         address: tuple[str, int] | None = None,
+        wait: float = WAIT,
     ) -> Deferred[IProtocol]:
         """
         Open a stream on one of the carriers.
+
+        @param wait: how many seconds to wait for a peer that has to dial.
         """
-        connecting = Connecting(self, factory, name, address)
+        connecting = Connecting(self, factory, name, address, wait)
         deferred = cast("Deferred[IProtocol]", connecting.deferred)
         self.assign(connecting)
         return deferred
@@ -364,6 +401,29 @@ class Carriers:
         A connect that has no carrier yet does not want one any more.
         """
         raise NotImplementedError(f"{type(self).__name__}.withdraw")
+
+    def startAccepting(self) -> Deferred[Any]:
+        """
+        See to it that carriers come up, for streams that peers open.
+
+        @return: fires when that is under way, and fails if it can't be.
+        """
+        raise NotImplementedError(f"{type(self).__name__}.startAccepting")
+
+    def stopAccepting(self) -> Deferred[None]:
+        """
+        Nobody listens for streams any more: no more are accepted, live ones go
+        on.
+
+        @return: fires when no more carriers come up on the listener's behalf.
+        """
+        raise NotImplementedError(f"{type(self).__name__}.stopAccepting")
+
+    def getHost(self) -> Any:
+        """
+        The address of whoever listens.
+        """
+        return self.address()
 
     def address(self) -> MuxAddress:
         """
@@ -394,22 +454,34 @@ class Carriers:
         session.streamFactory = self._streamFactory
         self.carriersUp += 1
         self._log.info("{session}: carrier up", session=session.describe())
+        session.whenPeerLeaves(lambda: self.peerLeaves(carrier))
         session.whenClosed().addBoth(self._closed, carrier)
 
     def _closed(self, result: Failure | None, carrier: Carrier) -> None:
         self.members.remove(carrier)
+        session = cast(CarrierSession, carrier.session)
         # The session itself logs its peer's offences.
         if result is None or result.check(SessionLost):
             self._log.info(
                 "{session}: carrier down{why}",
-                session=cast(CarrierSession, carrier.session).describe(),
+                session=session.describe(),
                 why="" if result is None else f": {result.getErrorMessage()}",
             )
-        self.carrierIsDown(carrier)
+        spoke = session.engine.counters.bytesReceived > 0
+        self.carrierIsDown(
+            carrier, spoke and not (result and result.check(ProtocolError))
+        )
 
-    def carrierIsDown(self, carrier: Carrier) -> None:
+    def carrierIsDown(self, carrier: Carrier, proven: bool) -> None:
         """
         A carrier that was up is gone.
+
+        @param proven: did the peer speak our wire?
+        """
+
+    def peerLeaves(self, carrier: Carrier) -> None:
+        """
+        The peer takes no more streams on a carrier.
         """
 
     def carrierUnused(self, carrier: Carrier) -> None:
@@ -425,4 +497,4 @@ class Carriers:
         @return: fires when the last one is closed.
         """
         closing = [carrier.close() for carrier in self.members if carrier.session]
-        return DeferredList(closing, consumeErrors=True).addCallback(lambda _: None)
+        return DeferredList(closing).addCallback(lambda _: None)

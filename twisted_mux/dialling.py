@@ -28,7 +28,8 @@ from collections.abc import Callable
 from typing import Any
 
 from twisted.application.internet import backoffPolicy
-from twisted.internet.defer import Deferred, maybeDeferred
+from twisted.internet.defer import CancelledError, Deferred, maybeDeferred, succeed
+from twisted.internet.error import ConnectingCancelledError, NoProtocol
 from twisted.internet.interfaces import (
     IDelayedCall,
     IProtocol,
@@ -115,18 +116,21 @@ class DialledCarriers(Carriers):
         self,
         reactor: Any,
         endpoint: IStreamClientEndpoint,
+        label: str,
         wire: str,
         role: Role,
         config: MuxConfig,
         idle: float,
         count: int,
+        policy: Callable[[int], float] | None = None,
     ) -> None:
         """
         @param idle: seconds that a carrier without streams is kept.
-        @param count: how many carriers there are at most, or while a factory
-            listens.
+        @param count: how many carriers there are at most, and while a factory
+            listens at least.
+        @param policy: seconds to wait before the n-th try to replace one.
         """
-        super().__init__(reactor, wire, role, config)
+        super().__init__(reactor, label, wire, role, config)
         self._endpoint = endpoint
         self._idle = idle
         self._count = count
@@ -134,7 +138,7 @@ class DialledCarriers(Carriers):
         self._retryCall: IDelayedCall | None = None
         self._failures = 0
         self._complaint = ""
-        self._policy: Callable[[int], float] = backoffPolicy()
+        self._policy = backoffPolicy() if policy is None else policy
 
     # Connects.
 
@@ -165,14 +169,16 @@ class DialledCarriers(Carriers):
         carrier = _Dialled(self)
         carrier.waiting.extend(waiting)
         self.members.append(carrier)
-        dial = maybeDeferred(self._endpoint.connect, CarrierFactory(self))
-        carrier.dial = dial.addCallback(_whenUp)
+        factory = CarrierFactory(self)
+        dial = maybeDeferred(self._endpoint.connect, factory)
+        carrier.dial = dial.addCallback(_whenUp, factory)
         carrier.dial.addCallbacks(
             self._dialled, self._notDialled, (carrier,), errbackArgs=(carrier,)
         )
 
     def _dialled(self, session: CarrierSession, carrier: _Dialled) -> None:
         carrier.dial = None
+        self._complaint = ""
         self.carrierIsUp(carrier, session)
         waiting = carrier.waiting
         carrier.waiting = []
@@ -193,6 +199,9 @@ class DialledCarriers(Carriers):
                 min(usable, key=lambda other: other.load).take(connecting)
             else:
                 connecting.fail(reason)
+        self._replaceLater()
+        if self._keptUp and not reason.check(CancelledError, ConnectingCancelledError):
+            self._complain(reason.getErrorMessage())
 
     def _giveUpDial(self, carrier: _Dialled) -> None:
         if carrier.dial is not None and not carrier.waiting and not self._keptUp:
@@ -223,16 +232,84 @@ class DialledCarriers(Carriers):
         else:
             carrier.close()
 
-    def carrierIsDown(self, carrier: Carrier) -> None:
+    # Carriers that are kept up.
+
+    def startAccepting(self) -> Deferred[None]:
+        """
+        See L{Carriers.startAccepting}.  It can't fail: what can't be dialled now
+        is tried again.
+        """
+        self._keptUp = True
+        self._failures = 0
+        for carrier in self.members:
+            carrier.stopIdling()
+        self._replace()
+        return succeed(None)
+
+    def stopAccepting(self) -> Deferred[None]:
+        """
+        See L{Carriers.stopAccepting}.
+        """
+        self._keptUp = False
+        self._stopRetrying()
+        for carrier in tuple(self.members):
+            if carrier.session is None:
+                self._giveUpDial(carrier)
+            elif not carrier.users:
+                carrier.close()
+        return succeed(None)
+
+    def _replace(self) -> None:
+        self._retryCall = None
+        usable = [carrier for carrier in self.members if carrier.usable]
+        for _ in range(self._count - len(usable)):
+            self._dial()
+
+    def _replaceLater(self) -> None:
+        if self._keptUp and self._retryCall is None:
+            self._failures += 1
+            self._retryCall = self.reactor.callLater(
+                self._policy(self._failures), self._replace
+            )
+
+    def _stopRetrying(self) -> None:
+        call = self._retryCall
+        self._retryCall = None
+        if call is not None:
+            call.cancel()
+
+    def _complain(self, why: str) -> None:
+        if why != self._complaint:
+            self._complaint = why
+            self._log.warn(
+                "{carriers}: no carrier: {why}; trying again",
+                carriers=self.label,
+                why=why,
+            )
+
+    def carrierIsDown(self, carrier: Carrier, proven: bool) -> None:
         """
         See L{Carriers.carrierIsDown}.
         """
         assert isinstance(carrier, _Dialled)
         carrier.stopIdling()
+        if proven:
+            self._failures = 0
+        self._replaceLater()
+
+    def peerLeaves(self, carrier: Carrier) -> None:
+        """
+        See L{Carriers.peerLeaves}.
+        """
+        self._replaceLater()
+
+    # The end.
 
     def close(self) -> Deferred[None]:
         """
         Give up dials, let all streams finish, then close the carriers.
+
+        @return: fires when the last one is closed.
         """
         for carrier in tuple(self.members):
             if carrier.dial is not None:
@@ -240,6 +317,9 @@ class DialledCarriers(Carriers):
         return self.closeSessions()
 
 
-def _whenUp(protocol: IProtocol) -> Deferred[CarrierSession]:
-    assert isinstance(protocol, CarrierSession)
-    return protocol.whenUp()
+def _whenUp(protocol: IProtocol, factory: CarrierFactory) -> Deferred[CarrierSession]:
+    # Some endpoints return what they have wrapped around it.
+    session = protocol if isinstance(protocol, CarrierSession) else factory.built
+    if not isinstance(session, CarrierSession):
+        raise NoProtocol()
+    return session.whenUp()

@@ -24,7 +24,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from twisted_mux.config import MuxConfig
-from twisted_mux.errors import ConfigError
+from twisted_mux.errors import ConfigError, UnknownWire
 from twisted_mux.wire import codecNamed, wireNames
 from twisted_mux.wire.base import Role
 
@@ -35,6 +35,7 @@ __all__ = [
     "Kind",
     "MuxString",
     "checkLabel",
+    "checkWire",
     "parseAddress",
     "parseString",
     "quote",
@@ -155,9 +156,10 @@ def parseString(
                 f"unknown option {key}: it is one of {', '.join(sorted(_KNOWN))}"
             )
     wire = own.pop("wire", "yamux")
+    checkWire(kind, wire)
     parsed = MuxString(
         carrier=_carrier(kind, args, rest),
-        wire=_checkedWire(kind, wire),
+        wire=wire,
         role=Role.CLIENT if kind.dials else Role.SERVER,
         config=MuxConfig(),
     )
@@ -170,6 +172,26 @@ def parseString(
                 raise ConfigError(f"{key} means nothing for {kind.value}")
             parsed = replace(parsed, **parse(parsed, key, value))
     return parsed
+
+
+def checkWire(kind: Kind, wire: str) -> None:
+    """
+    Is there such a wire for that kind?
+
+    @raise ConfigError: there is not.
+    """
+    if wire == AUTO:
+        if kind is not Kind.SERVER:
+            raise ConfigError(
+                f"wire=auto means nothing for {kind.value}: only peers that open "
+                "streams are bound to speak first"
+            )
+        return
+    try:
+        codecNamed(wire)
+    except UnknownWire as error:
+        extra = f", or {AUTO}" if kind is Kind.SERVER else ""
+        raise UnknownWire(f"{error}{extra}") from None
 
 
 def checkLabel(
@@ -218,22 +240,6 @@ def _carrier(kind: Kind, args: Sequence[str], rest: dict[str, str]) -> str:
     if not quoted:
         raise ConfigError("endpoint= is empty")
     return quoted
-
-
-def _checkedWire(kind: Kind, wire: str) -> str:
-    if wire == AUTO:
-        if kind is not Kind.SERVER:
-            raise ConfigError(
-                f"wire=auto means nothing for {kind.value}: only who is "
-                "dialled and spoken to can tell"
-            )
-        return wire
-    try:
-        codecNamed(wire)
-    except ConfigError as error:
-        extra = f", or {AUTO}" if kind is Kind.SERVER else ""
-        raise ConfigError(f"{error}{extra}") from None
-    return wire
 
 
 def _number(key: str, value: str, whole: bool) -> float:

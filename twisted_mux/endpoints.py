@@ -18,48 +18,56 @@ directions.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any, TypeVar
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Generic, TypeVar
 
 from twisted.internet.defer import Deferred, succeed
 from twisted.internet.endpoints import clientFromString, serverFromString
 from twisted.internet.error import CannotListenError
 from twisted.internet.interfaces import (
-    IAddress,
     IListeningPort,
     IProtocol,
     IProtocolFactory,
     IStreamClientEndpoint,
     IStreamServerEndpoint,
 )
+from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from twisted_mux.accepting import AcceptedCarriers
-from twisted_mux.carriers import CarrierSession
+from twisted_mux.carriers import Carriers, CarrierSession
 from twisted_mux.config import MuxConfig
 from twisted_mux.dialling import DialledCarriers
 from twisted_mux.endpoint_strings import (
-    AUTO,
     IDLE,
+    WAIT,
     Kind,
     MuxString,
     checkLabel,
+    checkWire,
     parseString,
 )
 from twisted_mux.errors import ConfigError
 from twisted_mux.sharing import Source, sharedSource
-from twisted_mux.wire import codecNamed
 from twisted_mux.wire.base import Role
 
 __all__ = [
     "MuxClientEndpoint",
+    "MuxDialEndpoint",
+    "MuxListenEndpoint",
     "MuxPort",
     "MuxServerEndpoint",
     "parseClient",
+    "parseDial",
+    "parseListen",
     "parseServer",
 ]
 
 E = TypeVar("E")
+
+C = TypeVar("C", bound=Carriers)
+# Makes what makes carriers a source of them, alone or shared with others.
+_Sharing = Callable[[Callable[[], C]], Source[C]]
 
 
 @implementer(IListeningPort)
@@ -68,10 +76,32 @@ class MuxPort:
     A factory that listens for the streams that peers open.
     """
 
-    def __init__(self, carriers: AcceptedCarriers, factory: IProtocolFactory) -> None:
+    def __init__(self, carriers: Carriers, factory: IProtocolFactory) -> None:
         self._carriers = carriers
         self._factory = factory
-        self._host: IAddress | None = None
+        self._listens = False
+
+    def start(self) -> Deferred[Any]:
+        """
+        Have carriers come up.
+
+        @return: fires with this port, or fails with why there can't be any.
+        """
+        self._carriers.listener = self
+        starting = self._carriers.startAccepting()
+        starting.addCallback(self._started)
+        return starting.addErrback(self._notStarted)
+
+    def _started(self, _: object) -> MuxPort:
+        self._factory.doStart()
+        self._listens = True
+        self._carriers.streamFactory = self._factory
+        return self
+
+    def _notStarted(self, reason: Failure) -> Failure:
+        self._carriers.listener = None
+        self._carriers.stopAccepting()
+        return reason
 
     @property
     def sessions(self) -> tuple[CarrierSession, ...]:
@@ -83,64 +113,101 @@ class MuxPort:
     @property
     def carriersAccepted(self) -> int:
         """
-        How many carriers have come so far.
+        How many carriers have come up so far, whoever dialled.
         """
         return self._carriers.carriersUp
 
     def getHost(self) -> Any:
         """
-        The address of the carriers' port.
+        The address of the port that accepts carriers; a L{MuxAddress
+        <twisted_mux.address.MuxAddress>} where they are dialled.
         """
-        port = self._carriers.port
-        if port is not None:
-            self._host = port.getHost()
-        return self._host
+        return self._carriers.getHost()
 
     def startListening(self) -> None:
         """
-        Nothing more: an endpoint's port listens already.
+        Nothing more: it listens already.
 
         @raise CannotListenError: it has been stopped; the endpoint's C{listen}
             makes another.
         """
-        if self._carriers.streamFactory is not self._factory:
+        if not self._listens:
             raise CannotListenError(
                 None, None, OSError("this port has been stopped: listen again")
             )
 
-    def started(self) -> None:
-        """
-        The carriers' port is open.
-        """
-        self.getHost()
-        self._factory.doStart()
-        self._carriers.streamFactory = self._factory
-
     def stopListening(self) -> Deferred[None]:
         """
-        Accept no more carriers and no more streams.  Live streams are left
-        alone, as TCP does; each carrier is closed when its last one is over.
+        Take no more carriers and no more streams.  Live streams are left
+        alone, as with TCP; each carrier is closed when its last one is over.
 
-        @return: fires when the carriers' port is closed.
+        @return: fires when no more carriers can come.
         """
-        if self._carriers.streamFactory is not self._factory:
+        if not self._listens:
             return succeed(None)
+        self._listens = False
+        self._carriers.listener = self._carriers.streamFactory = None
         self._factory.doStop()
         return self._carriers.stopAccepting()
 
 
-def _source(
-    make: Any, reactor: Any, kind: Kind, parsed: MuxString | None
-) -> Source[Any]:
-    if parsed is None:
-        return Source(make)
-    return sharedSource(reactor, (kind.dials, *parsed.sharedBy), make)
+class _Listening(Generic[C]):
+    """
+    An endpoint on whose carriers a factory may listen.
+    """
+
+    _source: Source[C]
+
+    def listen(self, protocolFactory: IProtocolFactory) -> Deferred[IListeningPort]:
+        """
+        Streams that peers open go to C{protocolFactory}.
+
+        @return: fires with a L{MuxPort}.  Fails as the carriers' endpoint does,
+            where they are listened for.
+        """
+        carriers = self._source.current()
+        if carriers.listener is not None:
+            # Two factories can't have the same streams.  Whether there can be
+            # other carriers is for the carriers' endpoint to say.
+            carriers = self._source.fresh()
+        return MuxPort(carriers, protocolFactory).start()
+
+
+class _Opening(Generic[C]):
+    """
+    An endpoint on whose carriers streams are opened.
+    """
+
+    _source: Source[C]
+    _name: bytes
+    _address: tuple[str, int] | None
+    _wait: float = 0
+
+    @property
+    def sessions(self) -> tuple[CarrierSession, ...]:
+        """
+        The live sessions, the oldest first.
+        """
+        return self._source.current().sessions
+
+    def connect(self, protocolFactory: IProtocolFactory) -> Deferred[IProtocol]:
+        """
+        Open a stream for a protocol.
+
+        @return: fires with the protocol.  Fails if there is no carrier to open
+            it on (as the carriers' endpoint does, or with L{NoPeer
+            <twisted_mux.reasons.NoPeer>} if none was dialled in), and as
+            L{IMuxSession.openStream<twisted_mux.interfaces.IMuxSession>}.
+        """
+        return self._source.current().connect(
+            protocolFactory, self._name, self._address, self._wait
+        )
 
 
 @implementer(IStreamServerEndpoint)
-class MuxServerEndpoint:
+class MuxServerEndpoint(_Listening[AcceptedCarriers]):
     """
-    Streams that peers open are connections; the peers dial.
+    Carriers are listened for; streams that peers open are connections.
     """
 
     def __init__(
@@ -151,7 +218,8 @@ class MuxServerEndpoint:
         wire: str = "yamux",
         config: MuxConfig | None = None,
         role: str | Role = Role.SERVER,
-        _parsed: MuxString | None = None,
+        _sharing: _Sharing[AcceptedCarriers] = Source,
+        _label: str = "",
     ) -> None:
         """
         @param carrierEndpoint: where carriers arrive.
@@ -160,43 +228,119 @@ class MuxServerEndpoint:
         @param role: our role on the carriers; the peers need the other one.
         @raise UnknownWire: there is no such wire.
         """
-        if wire != AUTO:
-            codecNamed(wire)
-        configured = config or MuxConfig()
-        ours = Role(role)
-        self._source: Source[AcceptedCarriers] = _source(
-            lambda: AcceptedCarriers(reactor, carrierEndpoint, wire, ours, configured),
-            reactor,
-            Kind.SERVER,
-            _parsed,
+        checkWire(Kind.SERVER, wire)
+        self._reactor = reactor
+        self._carrierEndpoint = carrierEndpoint
+        self._wire = wire
+        self._config = config or MuxConfig()
+        self._role = Role(role)
+        self._label = _label or type(carrierEndpoint).__name__
+        self._source = _sharing(self._makeCarriers)
+
+    def _makeCarriers(self) -> AcceptedCarriers:
+        return AcceptedCarriers(
+            self._reactor,
+            self._carrierEndpoint,
+            self._label,
+            self._wire,
+            self._role,
+            self._config,
         )
 
-    def listen(self, protocolFactory: IProtocolFactory) -> Deferred[IListeningPort]:
+    def clientEndpoint(
+        self,
+        name: bytes = b"",
+        address: tuple[str, int] | None = None,
+        wait: float = WAIT,
+    ) -> MuxListenEndpoint:
         """
-        Listen for carriers; C{protocolFactory} gets the streams.
-
-        @return: fires with a L{MuxPort}.  Fails as the carriers' endpoint does.
+        An endpoint that opens streams on the same carriers.
         """
-        carriers = self._source.current()
-        if carriers.streamFactory is not None:
-            # Two factories can't have the same streams.  Whether there can be
-            # another port is for the carriers' endpoint to say.
-            carriers = self._source.fresh()
-        port = MuxPort(carriers, protocolFactory)
-
-        def listens(_: object) -> MuxPort:
-            port.started()
-            return port
-
-        deferred: Deferred[Any] = carriers.startListening().addCallback(listens)
-        return deferred
+        return MuxListenEndpoint(
+            self._reactor,
+            self._carrierEndpoint,
+            wire=self._wire,
+            wait=wait,
+            name=name,
+            address=address,
+            _sharing=lambda make: self._source,
+        )
 
 
 @implementer(IStreamClientEndpoint)
-class MuxClientEndpoint:
+class MuxListenEndpoint(_Opening[AcceptedCarriers]):
     """
-    C{connect} opens a stream on a carrier that is dialled for it, or for
-    another stream before.
+    Carriers are listened for; C{connect} opens a stream towards the newest
+    peer that has dialled in and takes streams.
+
+    The first C{connect} begins to listen; peers can dial in before it after
+    L{startListening}.
+    """
+
+    def __init__(
+        self,
+        reactor: Any,
+        carrierEndpoint: IStreamServerEndpoint,
+        *,
+        wire: str = "yamux",
+        config: MuxConfig | None = None,
+        role: str | Role = Role.SERVER,
+        wait: float = WAIT,
+        name: bytes = b"",
+        address: tuple[str, int] | None = None,
+        _sharing: _Sharing[AcceptedCarriers] = Source,
+        _label: str = "",
+    ) -> None:
+        """
+        @param carrierEndpoint: where carriers arrive.
+        @param wire: the wire's name.
+        @param role: our role on the carriers; the peers need the other one.
+        @param wait: seconds for which a connect waits while there is no peer.
+        @param name: what streams are opened with, on wires that have names.
+        @param address: the same on wires that have addresses.  A stream has it
+            to itself, so only one can be open at a time.
+        @raise ConfigError: the wire is unknown, or knows no such thing.
+        """
+        checkWire(Kind.LISTEN, wire)
+        checkLabel("name" if name else "address", wire, name, address)
+        self._wait = _seconds("wait", wait)
+        self._name = name
+        self._address = address
+        server = MuxServerEndpoint(
+            reactor,
+            carrierEndpoint,
+            wire=wire,
+            config=config,
+            role=role,
+            _sharing=_sharing,
+            _label=_label,
+        )
+        self._source = server._source
+
+    def startListening(self) -> Deferred[Any]:
+        """
+        Listen for carriers, so that peers can dial in, until L{closeCarriers}.
+
+        @return: fires with the port that accepts carriers.  Fails as the
+            carriers' endpoint does.
+        """
+        return self._source.current().startOpening()
+
+    def closeCarriers(self) -> Deferred[None]:
+        """
+        Listen no more, and close each carrier as soon as its streams are over;
+        if a factory listens for streams on the same carriers that goes on.
+
+        @return: fires when no more carriers can come.
+        """
+        return self._source.current().stopOpening()
+
+
+@implementer(IStreamClientEndpoint)
+class MuxClientEndpoint(_Opening[DialledCarriers]):
+    """
+    C{connect} opens a stream, on a carrier that is dialled for it or is there
+    already.
     """
 
     def __init__(
@@ -211,7 +355,8 @@ class MuxClientEndpoint:
         carriers: int = 1,
         name: bytes = b"",
         address: tuple[str, int] | None = None,
-        _parsed: MuxString | None = None,
+        _sharing: _Sharing[DialledCarriers] = Source,
+        _label: str = "",
     ) -> None:
         """
         @param carrierEndpoint: makes the carriers.
@@ -225,50 +370,94 @@ class MuxClientEndpoint:
             to itself, so only one can be open at a time.
         @raise ConfigError: the wire is unknown, or knows no such thing.
         """
+        checkWire(Kind.CLIENT, wire)
         checkLabel("name" if name else "address", wire, name, address)
-        if not 0 <= idle < float("inf"):
-            raise ConfigError(f"idle must be at least 0, not {idle!r}")
-        if carriers < 1:
-            raise ConfigError(f"carriers must be at least 1, not {carriers!r}")
-        configured = config or MuxConfig()
-        ours = Role(role)
         self._name = name
         self._address = address
-        self._source: Source[DialledCarriers] = _source(
-            lambda: DialledCarriers(
-                reactor, carrierEndpoint, wire, ours, configured, idle, carriers
-            ),
+        dial = MuxDialEndpoint(
             reactor,
-            Kind.CLIENT,
-            _parsed,
+            carrierEndpoint,
+            wire=wire,
+            config=config,
+            role=role,
+            idle=idle,
+            carriers=carriers,
+            _sharing=_sharing,
+            _label=_label,
         )
+        self._source = dial._source
+        self._dial = dial
 
-    @property
-    def sessions(self) -> tuple[CarrierSession, ...]:
+    def serverEndpoint(self) -> MuxDialEndpoint:
         """
-        The live sessions, the oldest first.
+        An endpoint for the streams that peers open on the same carriers.
         """
-        return self._source.current().sessions
-
-    def connect(self, protocolFactory: IProtocolFactory) -> Deferred[IProtocol]:
-        """
-        Open a stream for a protocol.
-
-        @return: fires with the protocol.  Fails as the carrier's endpoint does,
-            if there is no carrier, and as L{IMuxSession.openStream
-            <twisted_mux.interfaces.IMuxSession>}.
-        """
-        return self._source.current().connect(
-            protocolFactory, self._name, self._address
-        )
+        return self._dial
 
     def closeCarriers(self) -> Deferred[None]:
         """
-        Close each carrier as soon as its streams are over.
+        Close each carrier as soon as its streams are over.  If a factory
+        listens for streams on the same carriers they are replaced.
 
         @return: fires when the last one is closed.
         """
         return self._source.current().close()
+
+
+@implementer(IStreamServerEndpoint)
+class MuxDialEndpoint(_Listening[DialledCarriers]):
+    """
+    Carriers are dialled, and dialled again when they are lost; streams that the
+    peer opens are connections.
+
+    That nobody can be reached is no failure of C{listen}: it goes on trying, and
+    logs when the reason changes.
+    """
+
+    def __init__(
+        self,
+        reactor: Any,
+        carrierEndpoint: IStreamClientEndpoint,
+        *,
+        wire: str = "yamux",
+        config: MuxConfig | None = None,
+        role: str | Role = Role.CLIENT,
+        idle: float = IDLE,
+        carriers: int = 1,
+        retryPolicy: Callable[[int], float] | None = None,
+        _sharing: _Sharing[DialledCarriers] = Source,
+        _label: str = "",
+    ) -> None:
+        """
+        @param carrierEndpoint: makes the carriers.
+        @param wire: the wire's name.
+        @param role: our role on the carriers; the peer needs the other one.
+        @param idle: for streams opened by this side, as of
+            L{MuxClientEndpoint}.
+        @param carriers: how many carriers to keep up.
+        @param retryPolicy: how many seconds to wait before the n-th try in a
+            row, as of L{ClientService
+            <twisted.application.internet.ClientService>}.
+        @raise ConfigError: the wire is unknown, or a figure is impossible.
+        """
+        checkWire(Kind.DIAL, wire)
+        seconds = _seconds("idle", idle)
+        if carriers < 1:
+            raise ConfigError(f"carriers must be at least 1, not {carriers!r}")
+        ours = Role(role)
+        self._source = _sharing(
+            lambda: DialledCarriers(
+                reactor,
+                carrierEndpoint,
+                _label or type(carrierEndpoint).__name__,
+                wire,
+                ours,
+                config or MuxConfig(),
+                seconds,
+                carriers,
+                retryPolicy,
+            )
+        )
 
 
 def parseServer(
@@ -280,14 +469,8 @@ def parseServer(
     @raise ConfigError: there is something wrong with the string.
     """
     parsed = parseString(Kind.SERVER, args, options)
-    return MuxServerEndpoint(
-        reactor,
-        _carrierEndpoint(serverFromString, reactor, parsed.carrier),
-        wire=parsed.wire,
-        config=parsed.config,
-        role=parsed.role,
-        _parsed=parsed,
-    )
+    carrier = _carrier(serverFromString, reactor, parsed)
+    return MuxServerEndpoint(reactor, carrier, **_common(reactor, Kind.SERVER, parsed))
 
 
 def parseClient(
@@ -301,20 +484,75 @@ def parseClient(
     parsed = parseString(Kind.CLIENT, args, options)
     return MuxClientEndpoint(
         reactor,
-        _carrierEndpoint(clientFromString, reactor, parsed.carrier),
-        wire=parsed.wire,
-        config=parsed.config,
-        role=parsed.role,
+        _carrier(clientFromString, reactor, parsed),
         idle=parsed.idle,
         carriers=parsed.carriers,
         name=parsed.name,
         address=parsed.address,
-        _parsed=parsed,
+        **_common(reactor, Kind.CLIENT, parsed),
     )
 
 
-def _carrierEndpoint(parse: Any, reactor: Any, carrier: str) -> Any:
+def parseDial(
+    reactor: Any, args: Sequence[str], options: Mapping[str, str]
+) -> MuxDialEndpoint:
+    """
+    The endpoint for C{mux-dial:}.
+
+    @raise ConfigError: there is something wrong with the string.
+    """
+    parsed = parseString(Kind.DIAL, args, options)
+    return MuxDialEndpoint(
+        reactor,
+        _carrier(clientFromString, reactor, parsed),
+        idle=parsed.idle,
+        carriers=parsed.carriers,
+        **_common(reactor, Kind.DIAL, parsed),
+    )
+
+
+def parseListen(
+    reactor: Any, args: Sequence[str], options: Mapping[str, str]
+) -> MuxListenEndpoint:
+    """
+    The endpoint for C{mux-listen:}.
+
+    @raise ConfigError: there is something wrong with the string.
+    """
+    parsed = parseString(Kind.LISTEN, args, options)
+    return MuxListenEndpoint(
+        reactor,
+        _carrier(serverFromString, reactor, parsed),
+        wait=parsed.wait,
+        name=parsed.name,
+        address=parsed.address,
+        **_common(reactor, Kind.LISTEN, parsed),
+    )
+
+
+def _common(reactor: Any, kind: Kind, parsed: MuxString) -> dict[str, Any]:
+    """
+    What all kinds have: the wire, the role, the configuration, and whom they
+    share with.
+    """
+    key = (kind.dials, *parsed.sharedBy)
+    return {
+        "wire": parsed.wire,
+        "role": parsed.role,
+        "config": parsed.config,
+        "_sharing": lambda make: sharedSource(reactor, key, make),
+        "_label": parsed.carrier,
+    }
+
+
+def _carrier(parse: Callable[[Any, str], E], reactor: Any, parsed: MuxString) -> E:
     try:
-        return parse(reactor, carrier)
+        return parse(reactor, parsed.carrier)
     except (ValueError, TypeError, KeyError, IndexError) as error:
-        raise ConfigError(f"carrier {carrier!r}: {error}") from error
+        raise ConfigError(f"carrier {parsed.carrier!r}: {error}") from error
+
+
+def _seconds(what: str, value: float) -> float:
+    if 0 <= value < float("inf"):
+        return value
+    raise ConfigError(f"{what} must be at least 0, not {value!r}")

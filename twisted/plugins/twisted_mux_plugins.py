@@ -1,6 +1,6 @@
 """
-What twisted_mux adds to Twisted by name: the endpoint strings C{mux:…}, on the
-server's side and on the client's.
+What twisted_mux adds to Twisted by name: the endpoint strings C{mux:…} of servers
+and of clients, C{mux-dial:…} of servers and C{mux-listen:…} of clients.
 
 Twisted imports this module whenever it looks for a plugin of any kind, in every
 program of an environment where twisted_mux is installed.  So nothing of
@@ -9,7 +9,7 @@ twisted_mux is imported before it is asked for, and never a reactor.
 
 from __future__ import annotations
 
-from typing import cast
+from typing import Any
 
 from twisted.internet.interfaces import (
     IReactorCore,
@@ -21,54 +21,64 @@ from twisted.internet.interfaces import (
 from twisted.plugin import IPlugin
 from zope.interface import implementer
 
-__all__ = ["muxClientParser", "muxServerParser"]
+__all__ = ["muxClientParser", "muxDialParser", "muxListenParser", "muxServerParser"]
+
+
+class _Parser:
+    """
+    One kind of strings.
+
+    @ivar prefix: what they start with.
+    """
+
+    def __init__(self, prefix: str, function: str) -> None:
+        """
+        @param function: what parses them, in L{twisted_mux.endpoints}.
+        """
+        self.prefix = prefix
+        self._function = function
+
+    def _parse(
+        self, reactor: object, args: tuple[object, ...], options: dict[str, object]
+    ) -> Any:
+        from twisted_mux import endpoints
+
+        return getattr(endpoints, self._function)(reactor, args, options)
 
 
 @implementer(IPlugin, IStreamServerEndpointStringParser)
-class _ServerParser:
+class _ServerParser(_Parser):
     """
-    C{mux:CARRIER:option=value…} for L{twisted.internet.endpoints.serverFromString}.
-
-    @ivar prefix: See L{IStreamServerEndpointStringParser}.
+    Strings for L{twisted.internet.endpoints.serverFromString}.
     """
-
-    prefix = "mux"
 
     def parseStreamServer(
         self, reactor: IReactorCore, *args: object, **kwargs: object
     ) -> IStreamServerEndpoint:
         """
-        See L{twisted_mux.endpoints.parseServer}.
+        See L{IStreamServerEndpointStringParser}.
         """
-        from twisted_mux.endpoints import parseServer
-
-        return parseServer(
-            reactor, cast(tuple[str, ...], args), cast(dict[str, str], kwargs)
-        )
+        endpoint: IStreamServerEndpoint = self._parse(reactor, args, kwargs)
+        return endpoint
 
 
 @implementer(IPlugin, IStreamClientEndpointStringParserWithReactor)
-class _ClientParser:
+class _ClientParser(_Parser):
     """
-    C{mux:CARRIER:option=value…} for L{twisted.internet.endpoints.clientFromString}.
-
-    @ivar prefix: See L{IStreamClientEndpointStringParserWithReactor}.
+    Strings for L{twisted.internet.endpoints.clientFromString}.
     """
-
-    prefix = "mux"
 
     def parseStreamClient(
         self, reactor: IReactorCore, *args: object, **kwargs: object
     ) -> IStreamClientEndpoint:
         """
-        See L{twisted_mux.endpoints.parseClient}.
+        See L{IStreamClientEndpointStringParserWithReactor}.
         """
-        from twisted_mux.endpoints import parseClient
-
-        return parseClient(
-            reactor, cast(tuple[str, ...], args), cast(dict[str, str], kwargs)
-        )
+        endpoint: IStreamClientEndpoint = self._parse(reactor, args, kwargs)
+        return endpoint
 
 
-muxServerParser = _ServerParser()
-muxClientParser = _ClientParser()
+muxServerParser = _ServerParser("mux", "parseServer")
+muxClientParser = _ClientParser("mux", "parseClient")
+muxDialParser = _ServerParser("mux-dial", "parseDial")
+muxListenParser = _ClientParser("mux-listen", "parseListen")
