@@ -90,6 +90,9 @@ class _LogContext(dict[str, object]):
     def copy(self) -> dict[str, object]:
         return {"isError": 0, "system": self._mux.currentPrefix()}
 
+    def __missing__(self, name: str) -> object:
+        return self.copy()[name]
+
 
 @implementer(IMuxSession, IPushProducer)
 class MuxProtocol(Protocol):
@@ -102,6 +105,8 @@ class MuxProtocol(Protocol):
     @ivar config: the configuration, with the wire's own defaults.
     @ivar hostAddress: our address of the carrier.
     @ivar peerAddress: the peer's.
+    @ivar aborting: the streams that were aborted and whose protocols have not
+        been told yet.
     """
 
     _log = Logger()
@@ -129,6 +134,7 @@ class MuxProtocol(Protocol):
         self._tickCall: IDelayedCall | None = None
         self._closeCall: IDelayedCall | None = None
         self._laters: list[Callable[[], None]] = []
+        self.aborting: dict[Stream, StreamTransport] = {}
         self._waiting: deque[Opening] = deque()
         self._pings: dict[int, Deferred[float]] = {}
         self._whenClosed: list[Deferred[None]] = []
@@ -463,8 +469,12 @@ class MuxProtocol(Protocol):
 
     def receiverFailed(self, stream: Stream) -> None:
         """
-        A protocol raised after its connection was lost.
+        A protocol raised after its connection was lost, or aborted.
         """
+        transport = self.aborting.pop(stream, None)
+        if transport is not None:
+            transport.receiverFailed()
+            return
         self._log.failure(
             "a protocol on {session} raised after it had lost its connection",
             session=self.describe(),

@@ -313,9 +313,11 @@ class StreamTransport:
             return
         self._aborting = True
         self._stream.reset()
+        self._mux.aborting[self._stream] = self
         self._mux.later(self._aborted)
 
     def _aborted(self) -> None:
+        self._mux.aborting.pop(self._stream, None)
         self._lost(Failure(ConnectionAborted()))
 
     def _endWhenFlushed(self) -> None:
@@ -356,7 +358,8 @@ class StreamTransport:
         if self.disconnecting or self._writeDisconnecting:
             self._producerHolds = True
             self._stream.holdEnd()
-        self._resume(producer)
+        # What it raises is the caller's, as with TCP.
+        cast(IPullProducer, producer).resumeProducing()
 
     def unregisterProducer(self) -> None:
         """
@@ -388,10 +391,7 @@ class StreamTransport:
         cast(IPushProducer, producer).pauseProducing()
 
     def _resume(self, producer: IProducer) -> None:
-        try:
-            cast(IPullProducer, producer).resumeProducing()
-        except BaseException:
-            self.receiverFailed()
+        self._call(cast(IPullProducer, producer).resumeProducing)
 
     # The stream as a producer.
 

@@ -142,7 +142,7 @@ class Recorder(Protocol):
         Something happens: note it, then do what is to be done.
         """
         self.events.append(event)
-        self.systems[event] = (get(ILogContext) or {}).get("system")
+        self.systems[event] = get(ILogContext)["system"]
         if self._within:
             self.nested.append((self._within[-1], event))
         action = self.on.get(event)
