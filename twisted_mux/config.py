@@ -76,7 +76,8 @@ class MuxConfig:
     @ivar slowReaderGrace: seconds for which a stream may hold more than
         C{window} before it is reset.
     @ivar maxFrame: bytes of payload that are put in one frame, and a stream's
-        turn when several want to send.
+        turn when several want to send.  C{None}: 32 KiB, or what the wire's
+        peers take with their defaults, if that is less.
     @ivar maxStreams: streams opened by the peer that may be open at once; more
         are refused.
     @ivar maxOutboundStreams: streams opened by us that may be open at once; 0
@@ -116,8 +117,8 @@ class MuxConfig:
         waits for the end of the peer's direction before it is reset.
     @ivar goAway: when a draining session sends its go-away: C{"first"}, so
         that the peer opens no more streams; or C{"last"}, after the live
-        streams have ended, for peers that drop them when they get it (yamux of
-        libp2p; wires whose peers all do so are known).
+        streams have ended, for peers that drop those when they get it (net-mux,
+        and yamux of libp2p).  C{None}: last, if the wire has such peers.
     @ivar drainTimeout: seconds that live streams have to finish when a session
         is closed.  0 is for ever.
     """
@@ -129,7 +130,7 @@ class MuxConfig:
     receiveBudget: int | None = None
     slowReader: str = "pause"
     slowReaderGrace: float = 5
-    maxFrame: int = 32 * KIB
+    maxFrame: int | None = None
     maxStreams: int = 1000
     maxOutboundStreams: int = 0
     maxUnacknowledged: int | None = None
@@ -149,15 +150,15 @@ class MuxConfig:
     writeTimeout: float = 30
     halfClosedTimeout: float = 0
     lingerTimeout: float = 300
-    goAway: str = "first"
+    goAway: str | None = None
     drainTimeout: float = 30
 
     def __post_init__(self) -> None:
         for field in fields(self):
             value = getattr(self, field.name)
-            if isinstance(field.default, str):
-                continue
             if value is None and field.default is None:
+                continue
+            if "str" in field.type:
                 continue
             whole = field.type.startswith("int")
             if isinstance(value, bool) or not isinstance(
@@ -175,11 +176,11 @@ class MuxConfig:
         for name, choices in (
             ("opening", OPENINGS),
             ("slowReader", SLOW_READERS),
-            ("goAway", GO_AWAYS),
+            ("goAway", (None, *GO_AWAYS)),
         ):
             if getattr(self, name) not in choices:
                 raise ConfigError(
-                    f"{name} must be one of {', '.join(choices)}, not {getattr(self, name)!r}"
+                    f"{name} must be one of {', '.join(filter(None, choices))}, not {getattr(self, name)!r}"
                 )
         for name in ("window", "maxWindow"):
             if getattr(self, name) > _MOST_WINDOW:
@@ -198,6 +199,8 @@ class MuxConfig:
             "keepAliveTimeout": capabilities.keepAliveTimeout,
             "receiveBudget": 64 * MIB if credit else capabilities.receiveBudget,
             "maxUnacknowledged": capabilities.openBacklog,
+            "maxFrame": capabilities.customFrame,
+            "goAway": "last" if capabilities.goAwayEndsStreams else "first",
         }
         return replace(
             self,

@@ -80,6 +80,16 @@ class PeerTimeout(ProtocolError):
     kind = "timeout"
 
 
+class PeerComplaint(MuxError):
+    """
+    The peer ended the session because of something that it takes for our
+    fault.
+    """
+
+    def __init__(self, cause: str) -> None:
+        super().__init__(f"the peer ended the session: {cause}")
+
+
 class UsageError(MuxError):
     """
     This side asked for what can't be done.

@@ -19,22 +19,31 @@ is a part of the window that the sender can't use, and on a long link that is
 throughput.
 
 B{How wide a window should be.}  The sender is never held up if the window holds
-what it sends in a round trip plus the step.  So the window is doubled when
-what arrived between two grants, stretched to a round trip, is more than half of
-it (L{Tuner}).  A slow stream never asks for that, and an idle one makes no
-grants at all.  libp2p's rule (double when a window is used up within four round
-trips) needs the same two numbers, but doubles eight times as readily and keeps
-windows that large for good.
+what it sends in a round trip plus the step.  A sender that is held up sends no
+less than that in a round trip: the window without the step, and often no more,
+since a grant that is a few bytes short of the second half of a window has to
+wait for the first half's.  So the window is doubled when what the reader took
+between two grants, per round trip, is more than two thirds of that (L{Tuner});
+the third is for round trips that vary.  A slow stream never asks for that, and
+an idle one makes no grants at all.  The two grants are at least a round trip
+apart: a sender that writes large chunks now and then, or a reader that pauses
+and then takes all that waited, makes several grants at nearly the same moment,
+and those say nothing of its pace.  libp2p's rule (double when a window is used
+up within four round trips) needs the same two numbers, but doubles more readily
+and keeps windows that large for good.
 
 Where the wire has no ping the round trip is taken from the grants: from the
 moment of a grant to the first byte beyond the limit that the sender knew before
 it.  That is the round trip exactly when the sender was held up, the case in
 which it is needed, and longer otherwise.  Taken too long it would let the
 window of a stream at a constant pace grow without need: such a stream looks as
-if it carried just half a window per round trip, the very threshold, so an
-estimate is weighed down to three quarters.  (Watching for a sender that stops
-exactly at its limit was the alternative; but one that sends whole frames of a
-divisor of the window stops there all the time.)
+if it carried up to a window per round trip.  So an estimate is weighed down to
+three quarters, and has to be worth half of the window: then the window is
+doubled for nothing once or so, and no more, since the shortest estimate counts.
+The price: a sender that is held up by an ordinary window, and whose frames never
+end where a grant falls due, looks like one at a constant pace too.
+(Watching for a sender that stops exactly at its limit was the alternative; but
+one that sends whole frames of a divisor of the window stops there all the time.)
 """
 
 from __future__ import annotations
@@ -97,10 +106,14 @@ class Tuner:
 
     __slots__ = ("_markAt", "_marked", "_pending", "_taken", "_updatedAt", "window")
 
-    def __init__(self, window: int, now: float) -> None:
+    def __init__(self, window: int, consumed: int, now: float) -> None:
+        """
+        @param consumed: all that the reader has taken of the stream until now;
+            how long that took is not known.
+        """
         self.window = window
         self._updatedAt = now
-        self._taken = 0
+        self._taken = consumed
         # The limit that the sender knew before the last grant, and when that
         # grant was made: passing it gives a round trip.
         self._marked = 0
@@ -134,15 +147,18 @@ class Tuner:
         @param roundTrip: seconds; 0 when it is not known.
         @param exact: was it measured by ping rather than estimated?
         """
+        if exact:
+            enough = (self.window - grantStep(self.window)) * 2 / 3
+        else:
+            enough = self.window / 2
+            roundTrip *= 0.75
         elapsed = now - self._updatedAt
+        if elapsed < roundTrip:
+            return self.window
         taken = consumed - self._taken
         self._updatedAt = now
         self._taken = consumed
-        if roundTrip <= 0:
-            return self.window
-        if not exact:
-            roundTrip *= 0.75
-        # taken / elapsed * roundTrip > window / 2, without the division by 0
-        if taken * roundTrip * 2 > self.window * elapsed:
+        # taken / elapsed * roundTrip > enough, without the division by 0
+        if taken * roundTrip > enough * elapsed:
             return self.window * 2
         return self.window

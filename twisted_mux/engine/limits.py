@@ -28,17 +28,13 @@ class TokenBucket:
         @return: was there as much?  If not, none is taken.
         """
         tokens = self._tokens
-        if tokens < amount:
+        if now > self._filledAt:
+            # Never put off: time in which it was full brings nothing.
             tokens = min(self._burst, tokens + (now - self._filledAt) * self._rate)
             self._filledAt = now
-            if tokens < amount:
-                self._tokens = tokens
-                return False
-        elif tokens >= self._burst:
-            # Time that passed while it was full brings nothing.
-            self._filledAt = now
-        self._tokens = tokens - amount
-        return True
+        enough = tokens >= amount
+        self._tokens = tokens - amount if enough else tokens
+        return enough
 
 
 T = TypeVar("T", bound=Hashable)

@@ -81,10 +81,15 @@ class Opener:
             key = self._nextKey()
         elif key in session.streams:
             raise KeyInUse(f"stream {session.describeKey(key)} is open already")
-        self.live += 1
-        if session.capabilities.ack:
-            self._unacknowledged += 1
         return key
+
+    def opened(self) -> None:
+        """
+        A stream was opened with the key.
+        """
+        self.live += 1
+        if self._session.capabilities.ack:
+            self._unacknowledged += 1
 
     def _nextKey(self) -> Key:
         streams = self._session.streams

@@ -266,7 +266,8 @@ class Reader:
         if tuner is None:
             if delta < grantStep(window) and stream.lowWater != self._initialReceive:
                 return
-            tuner = stream.tuner = Tuner(window, self.now)
+            consumed = stream.granted - stream.receiveCredit - stream.held
+            tuner = stream.tuner = Tuner(window, consumed, self.now)
         delta += self._widen(stream, tuner)
         window = tuner.window
         consumed = stream.granted - stream.receiveCredit - stream.held
@@ -381,6 +382,10 @@ class Reader:
         deliver = stream.flowing
         stream.flowing = False
         session = self._session
+        if not stream.acknowledged and self._capabilities.ack:
+            # Some peers (hashicorp's yamux) have only this answer to a stream
+            # that has ended before they accept it.
+            session.acknowledged(stream)
         if stream.state is State.CLOSED:
             session.remove(stream)
         if stream.handler is None:

@@ -42,7 +42,13 @@ from twisted_mux.engine.reader import Reader
 from twisted_mux.engine.scheduler import IDLE
 from twisted_mux.engine.states import Event, State
 from twisted_mux.engine.stream import Stream
-from twisted_mux.errors import MuxError, NotSupported, ProtocolError, SessionClosed
+from twisted_mux.errors import (
+    MuxError,
+    NotSupported,
+    PeerComplaint,
+    ProtocolError,
+    SessionClosed,
+)
 from twisted_mux.wire.base import Codec, Credit, Key, Role
 
 if TYPE_CHECKING:
@@ -102,7 +108,9 @@ class Session:
         self._deadlines = Deadlines(self, config, now)
         self.liveness = self._deadlines.liveness
         self._reader = Reader(self, self.streams, config, now)
-        self.codec = codec(role, self._reader, config.maxFrame)
+        self.codec = codec(
+            role, self._reader, config.maxFrame or self.capabilities.customFrame
+        )
         self._outbox = Outbox(self.codec)
         self._opener = Opener(self, self.codec.keys())
         self._unread = b""
@@ -136,14 +144,16 @@ class Session:
 
     def _read(self, data: bytes) -> None:
         try:
-            self._unread = self.codec.receive(data)
+            rest = self.codec.receive(data)
         except ProtocolError as error:
             self.fail(error)
             return
-        if self._unread:
-            self.reading = False
+        if self.over:
+            return
+        # In front of what a carrier may have delivered meanwhile.
+        self._unread = rest + self._unread
         self._deadlines.midFrame(self.codec.midFrame, self._now)
-        if self._outbox.controlSize > self.config.controlBacklog:
+        if self._unread or self._outbox.controlSize > self.config.controlBacklog:
             self.readOn()
 
     def turn(self, now: float) -> None:
@@ -153,17 +163,14 @@ class Session:
         self._now = self._reader.now = now
         self._woken = False
         self._corked = True
-        if self._unread and not self.over:
+        if self._unread and self._withinBudgets:
             unread = self._unread
             self._unread = b""
+            self._read(unread)
             self.readOn()
-            if self.reading:
-                self._read(unread)
-            else:
-                self._unread = unread
         self._reader.deliverHeld(self.config.turnBytes)
         self._corked = False
-        if self._reader.hasDeliveries or (self._unread and self.reading):
+        if self._reader.hasDeliveries or (self._unread and self._withinBudgets):
             self._wake(False)
 
     def takeOutput(self, room: int) -> list[bytes]:
@@ -265,6 +272,8 @@ class Session:
         @raise NotSupported: the wire has no names.
         """
         key = self._opener.takeKey(name, key)
+        frame = self.codec.encodeOpen(key, self._reader.window, name)
+        self._opener.opened()
         reader = self._reader
         stream = Stream(
             self,
@@ -281,7 +290,7 @@ class Session:
         self.counters.streamsOpened += 1
         if self.capabilities.ack:
             self._deadlines.opened(stream, self._now)
-        self.control(self.codec.encodeOpen(key, reader.window, name))
+        self.control(frame)
         return stream
 
     def start(self, stream: Stream) -> None:
@@ -331,8 +340,7 @@ class Session:
             self._deadlines.drainBy(now + seconds)
         if not self.draining:
             self.draining = True
-            last = self.capabilities.goAwayEndsStreams or self.config.goAway == "last"
-            if not last:
+            if self.config.goAway == "first":
                 self._goAway("normal")
             # From the driver's next turn, so that nobody is called from here.
             self._wake(False)
@@ -446,13 +454,21 @@ class Session:
         See whether the carrier should be read, after something changed that
         this depends on.
         """
-        self.reading = (
-            self._reader.held < (self.config.receiveBudget or 0)
-            and self._outbox.controlSize <= self.config.controlBacklog
-            and not self._unread
-        )
-        if self._unread and not self._corked:
+        within = self._withinBudgets
+        self.reading = within and not self._unread and not self.over
+        if within and self._unread and not self._corked:
             self._wake(False)
+
+    @property
+    def _withinBudgets(self) -> bool:
+        """
+        Can more be received, as far as what waits on this side goes?
+        """
+        config = self.config
+        return (
+            self._reader.held < (config.receiveBudget or 0)
+            and self._outbox.controlSize <= config.controlBacklog
+        )
 
     def endSent(self, stream: Stream) -> bytes:
         """
@@ -631,6 +647,12 @@ class Session:
             self._reader.idleReceived()
             return
         self._opener.peerLeft = True
+        if code != self.codec.goAwayCodes["normal"]:
+            # Some peers (rust-yamux) say so and go on; this is the end.
+            error = PeerComplaint(self.codec.describeCode(code))
+            self._end(error)
+            self.handler.sessionEnded(error)
+            return
         self.handler.goAwayReceived(code)
 
     # The end.

@@ -115,6 +115,8 @@ class Capabilities:
     @ivar afterEnd: what data, or an end, after the end of the peer's
         direction does.
     @ivar maxPayload: the longest payload that fits in a frame, in bytes.
+    @ivar customFrame: bytes of payload in a frame that all peers take with
+        their defaults.
     @ivar receiveBudget: the customary bound, in bytes, on what a session holds
         for readers that do not read, where there is no credit to do so.
     """
@@ -137,6 +139,7 @@ class Capabilities:
     duplicateOpen: Breach = Breach.SESSION
     afterEnd: Breach = Breach.SESSION
     maxPayload: int = 65535
+    customFrame: int = 32 * 1024
     receiveBudget: int = 4 * 1024 * 1024
 
 

@@ -191,6 +191,8 @@ class Smux1Codec(_SmuxCodec):
         duplicateOpen=Breach.IGNORE,
         afterEnd=Breach.IGNORE,
         maxPayload=65535,
+        # The crate's limit of 32,768 is on the whole frame.
+        customFrame=32 * 1024 - _HEADER_SIZE,
     )
 
 
