@@ -25,14 +25,10 @@ from twisted.internet.interfaces import (
 )
 from twisted.python.failure import Failure
 
-from twisted_mux.carriers import (
-    Carrier,
-    CarrierFactory,
-    Carriers,
-    CarrierSession,
-    Connecting,
-)
+from twisted_mux.carrier_session import CarrierSession
+from twisted_mux.carriers import Carrier, CarrierFactory, Carriers
 from twisted_mux.config import MuxConfig
+from twisted_mux.connecting import Connecting
 from twisted_mux.detection import DetectingProtocol
 from twisted_mux.endpoint_strings import AUTO
 from twisted_mux.reasons import NoPeer

@@ -6,122 +6,36 @@ L{Carriers} has two kinds: those that are dialled
 (L{twisted_mux.dialling.DialledCarriers}) and those that are accepted
 (L{twisted_mux.accepting.AcceptedCarriers}).  Either kind takes streams in both
 directions: a factory may listen for those that peers open, and connects open
-streams towards the peers.
-
-B{When is a carrier up?}  When its connection is made and, where that is TLS, when
-the handshake is through as well: Twisted calls C{connectionMade} before, and a
-stream that were opened at that time would go to a peer that may still turn out to
-be nobody we know.
-
-B{Trying again.}  A stream may be asked for at the very moment at which its
-session comes to an end: the peer's go-away is on its way, the ids are used up, the
-connection is dead and nobody has noticed.  Such a connect is tried once more, on
-another carrier, as long as nobody could tell the difference: the application's
-C{buildProtocol} has not been called, so nothing can have been sent.  Never is
-anything tried again after that, and never on a session that would take streams:
-there the peer has said no to this stream.
+streams towards the peers.  How carriers come up, and which of them a connect gets,
+is where they differ; everything else is here.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any, cast
 
-from twisted.internet.defer import Deferred, DeferredList, maybeDeferred
-from twisted.internet.error import ConnectingCancelledError
+from twisted.internet.defer import Deferred, DeferredList
 from twisted.internet.interfaces import (
     IAddress,
-    IHandshakeListener,
     ILoggingContext,
     IProtocol,
     IProtocolFactory,
 )
-from twisted.internet.protocol import connectionDone
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from twisted_mux.address import MuxAddress
+from twisted_mux.carrier_session import CarrierSession
 from twisted_mux.config import MuxConfig
+from twisted_mux.connecting import Connecting
 from twisted_mux.endpoint_strings import WAIT
-from twisted_mux.errors import KeysExhausted, ProtocolError, SessionClosed
-from twisted_mux.protocol import MuxProtocol
-from twisted_mux.reasons import SessionLost, StreamRefused
+from twisted_mux.errors import ProtocolError
+from twisted_mux.reasons import SessionLost
 from twisted_mux.wire import codecNamed
 from twisted_mux.wire.base import Codec, Role
 
-try:
-    from twisted.protocols.tls import TLSMemoryBIOProtocol as _TLS
-except ImportError:  # pragma: no cover - without pyOpenSSL
-    _TLS = None  # type: ignore[assignment,misc]
-
-__all__ = ["Carrier", "CarrierFactory", "CarrierSession", "Carriers", "Connecting"]
-
-
-@implementer(IHandshakeListener)
-class CarrierSession(MuxProtocol):
-    """
-    A session that tells when its carrier is up.
-    """
-
-    _up = False
-    _whenUp: Deferred[CarrierSession] | None = None
-    _whenPeerLeaves: Callable[[], object] | None = None
-
-    def connectionMade(self) -> None:
-        """
-        See L{MuxProtocol}.
-        """
-        super().connectionMade()
-        if _TLS is None or not isinstance(self.transport, _TLS):
-            self.handshakeCompleted()
-
-    def handshakeCompleted(self) -> None:
-        """
-        See L{IHandshakeListener}.
-        """
-        self._up = True
-        waiting = self._whenUp
-        self._whenUp = None
-        if waiting is not None:
-            waiting.callback(self)
-
-    def connectionLost(self, reason: Failure = connectionDone) -> None:
-        """
-        See L{MuxProtocol}.
-        """
-        waiting = self._whenUp
-        self._whenUp = None
-        if waiting is not None:
-            waiting.errback(reason)
-        super().connectionLost(reason)
-
-    def goAwayReceived(self, code: int) -> None:
-        """
-        See L{MuxProtocol}.
-        """
-        super().goAwayReceived(code)
-        if self._whenPeerLeaves is not None:
-            self._whenPeerLeaves()
-
-    def whenPeerLeaves(self, call: Callable[[], object]) -> None:
-        """
-        Have C{call}, which must not raise, called when the peer says that it
-        takes no more streams.
-        """
-        self._whenPeerLeaves = call
-
-    def whenUp(self) -> Deferred[CarrierSession]:
-        """
-        Fires with this session when its carrier is up, and fails if it is lost
-        before; cancelling drops it.  May be called once.
-        """
-        deferred: Deferred[CarrierSession] = Deferred(lambda _: self.abort())
-        if self._up:
-            deferred.callback(self)
-        else:
-            self._whenUp = deferred
-        return deferred
+__all__ = ["Carrier", "CarrierFactory", "Carriers"]
 
 
 @implementer(IProtocolFactory, ILoggingContext)
@@ -214,112 +128,6 @@ class Carrier:
         assert session is not None
         self.dismissed = True
         return session.close(0).addErrback(lambda _: None)
-
-
-@implementer(IProtocolFactory)
-class Connecting:
-    """
-    One C{connect}, from the call until its stream is over: it passes for the
-    application's factory, so as to notice what becomes of it.
-
-    @ivar deferred: what C{connect} returned; C{None} once it has fired.
-    @ivar wait: for how many seconds it may wait for a peer, where it is for
-        peers to dial.
-    """
-
-    def __init__(
-        self,
-        carriers: Carriers,
-        factory: IProtocolFactory,
-        name: bytes,
-        address: tuple[str, int] | None,
-        wait: float,
-    ) -> None:
-        self._carriers = carriers
-        self._factory = factory
-        self._name = name
-        self._address = address
-        self.wait = wait
-        self._carrier: Carrier | None = None
-        self._opening: Deferred[IProtocol] | None = None
-        self._built = False
-        self._triedAgain = False
-        self.deferred: Deferred[IProtocol] | None = Deferred(self._cancel)
-
-    def openOn(self, carrier: Carrier) -> None:
-        """
-        Open the stream there, unless it was cancelled.
-        """
-        if self.deferred is None:
-            return
-        session = carrier.session
-        assert session is not None
-        self._carrier = carrier
-        opening = maybeDeferred(session.openStream, self, self._name, self._address)
-        self._opening = opening
-        opening.addCallbacks(self._opened, self._notOpened)
-
-    def fail(self, reason: Failure) -> None:
-        """
-        There will be no stream.
-        """
-        deferred = self.deferred
-        self.deferred = None
-        if deferred is not None:
-            deferred.errback(reason)
-
-    def _opened(self, protocol: IProtocol) -> None:
-        deferred = self.deferred
-        self.deferred = self._opening = None
-        if deferred is not None:
-            deferred.callback(protocol)
-
-    def _notOpened(self, reason: Failure) -> None:
-        self._opening = None
-        carrier = cast(Carrier, self._carrier)
-        if (
-            self._built
-            or self._triedAgain
-            or carrier.usable
-            or carrier.dismissed
-            or not reason.check(
-                StreamRefused, SessionLost, SessionClosed, KeysExhausted
-            )
-        ):
-            self.fail(reason)
-            return
-        self._triedAgain = True
-        self._carriers.assign(self)
-
-    def _cancel(self, deferred: Deferred[IProtocol]) -> None:
-        if self._opening is not None:
-            self._opening.cancel()
-            return
-        self.fail(Failure(ConnectingCancelledError(self._carriers.address())))
-        self._carriers.withdraw(self)
-
-    # What an Opening calls.
-
-    def doStart(self) -> None:
-        """
-        See L{IProtocolFactory}.
-        """
-        self._factory.doStart()
-        cast(Carrier, self._carrier).acquire()
-
-    def doStop(self) -> None:
-        """
-        See L{IProtocolFactory}.
-        """
-        cast(Carrier, self._carrier).release()
-        self._factory.doStop()
-
-    def buildProtocol(self, addr: IAddress) -> IProtocol | None:
-        """
-        See L{IProtocolFactory}.
-        """
-        self._built = True
-        return self._factory.buildProtocol(addr)
 
 
 class Carriers:

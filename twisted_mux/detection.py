@@ -29,7 +29,7 @@ from twisted_mux.wire import UnknownBytes, detect
 from twisted_mux.wire.base import Codec
 
 if TYPE_CHECKING:
-    from twisted_mux.carriers import CarrierSession
+    from twisted_mux.carrier_session import CarrierSession
 
 __all__ = ["DetectingProtocol"]
 

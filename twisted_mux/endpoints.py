@@ -21,21 +21,19 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Generic, TypeVar
 
-from twisted.internet.defer import Deferred, succeed
+from twisted.internet.defer import Deferred
 from twisted.internet.endpoints import clientFromString, serverFromString
-from twisted.internet.error import CannotListenError
 from twisted.internet.interfaces import (
-    IListeningPort,
     IProtocol,
     IProtocolFactory,
     IStreamClientEndpoint,
     IStreamServerEndpoint,
 )
-from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from twisted_mux.accepting import AcceptedCarriers
-from twisted_mux.carriers import Carriers, CarrierSession
+from twisted_mux.carrier_session import CarrierSession
+from twisted_mux.carriers import Carriers
 from twisted_mux.config import MuxConfig
 from twisted_mux.dialling import DialledCarriers
 from twisted_mux.endpoint_strings import (
@@ -48,6 +46,7 @@ from twisted_mux.endpoint_strings import (
     parseString,
 )
 from twisted_mux.errors import ConfigError
+from twisted_mux.listening import Listening
 from twisted_mux.sharing import Source, sharedSource
 from twisted_mux.wire.base import Role
 
@@ -55,7 +54,6 @@ __all__ = [
     "MuxClientEndpoint",
     "MuxDialEndpoint",
     "MuxListenEndpoint",
-    "MuxPort",
     "MuxServerEndpoint",
     "parseClient",
     "parseDial",
@@ -68,109 +66,6 @@ E = TypeVar("E")
 C = TypeVar("C", bound=Carriers)
 # Makes what makes carriers a source of them, alone or shared with others.
 _Sharing = Callable[[Callable[[], C]], Source[C]]
-
-
-@implementer(IListeningPort)
-class MuxPort:
-    """
-    A factory that listens for the streams that peers open.
-    """
-
-    def __init__(self, carriers: Carriers, factory: IProtocolFactory) -> None:
-        self._carriers = carriers
-        self._factory = factory
-        self._listens = False
-
-    def start(self) -> Deferred[Any]:
-        """
-        Have carriers come up.
-
-        @return: fires with this port, or fails with why there can't be any.
-        """
-        self._carriers.listener = self
-        starting = self._carriers.startAccepting()
-        starting.addCallback(self._started)
-        return starting.addErrback(self._notStarted)
-
-    def _started(self, _: object) -> MuxPort:
-        self._factory.doStart()
-        self._listens = True
-        self._carriers.streamFactory = self._factory
-        return self
-
-    def _notStarted(self, reason: Failure) -> Failure:
-        self._carriers.listener = None
-        self._carriers.stopAccepting()
-        return reason
-
-    @property
-    def sessions(self) -> tuple[CarrierSession, ...]:
-        """
-        The live sessions, the oldest first.
-        """
-        return self._carriers.sessions
-
-    @property
-    def carriersAccepted(self) -> int:
-        """
-        How many carriers have come up so far, whoever dialled.
-        """
-        return self._carriers.carriersUp
-
-    def getHost(self) -> Any:
-        """
-        The address of the port that accepts carriers; a L{MuxAddress
-        <twisted_mux.address.MuxAddress>} where they are dialled.
-        """
-        return self._carriers.getHost()
-
-    def startListening(self) -> None:
-        """
-        Nothing more: it listens already.
-
-        @raise CannotListenError: it has been stopped; the endpoint's C{listen}
-            makes another.
-        """
-        if not self._listens:
-            raise CannotListenError(
-                None, None, OSError("this port has been stopped: listen again")
-            )
-
-    def stopListening(self) -> Deferred[None]:
-        """
-        Take no more carriers and no more streams.  Live streams are left
-        alone, as with TCP; each carrier is closed when its last one is over.
-
-        @return: fires when no more carriers can come.
-        """
-        if not self._listens:
-            return succeed(None)
-        self._listens = False
-        self._carriers.listener = self._carriers.streamFactory = None
-        self._factory.doStop()
-        return self._carriers.stopAccepting()
-
-
-class _Listening(Generic[C]):
-    """
-    An endpoint on whose carriers a factory may listen.
-    """
-
-    _source: Source[C]
-
-    def listen(self, protocolFactory: IProtocolFactory) -> Deferred[IListeningPort]:
-        """
-        Streams that peers open go to C{protocolFactory}.
-
-        @return: fires with a L{MuxPort}.  Fails as the carriers' endpoint does,
-            where they are listened for.
-        """
-        carriers = self._source.current()
-        if carriers.listener is not None:
-            # Two factories can't have the same streams.  Whether there can be
-            # other carriers is for the carriers' endpoint to say.
-            carriers = self._source.fresh()
-        return MuxPort(carriers, protocolFactory).start()
 
 
 class _Opening(Generic[C]):
@@ -205,7 +100,7 @@ class _Opening(Generic[C]):
 
 
 @implementer(IStreamServerEndpoint)
-class MuxServerEndpoint(_Listening[AcceptedCarriers]):
+class MuxServerEndpoint(Listening[AcceptedCarriers]):
     """
     Carriers are listened for; streams that peers open are connections.
     """
@@ -405,7 +300,7 @@ class MuxClientEndpoint(_Opening[DialledCarriers]):
 
 
 @implementer(IStreamServerEndpoint)
-class MuxDialEndpoint(_Listening[DialledCarriers]):
+class MuxDialEndpoint(Listening[DialledCarriers]):
     """
     Carriers are dialled, and dialled again when they are lost; streams that the
     peer opens are connections.
