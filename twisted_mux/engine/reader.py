@@ -176,7 +176,7 @@ class Reader:
         if self._capabilities.reset:
             # As TCP does: the peer writes to somebody who has left.
             self.chargeReset()
-            self._session.dropped(stream)
+            self._session.table.drop(stream)
         elif stream.receiveCredit < stream.lowWater:
             # The peer can't be told, so let it finish.
             self.returnCredit(stream)
@@ -228,6 +228,7 @@ class Reader:
                 if stream.endWaits:
                     stream.endWaits = False
                     stream.handler.streamEnded()
+                    self._session.forsake(stream)
                 else:
                     stream.flowing = stream.state in (State.OPEN, State.LOCAL_ENDED)
                 break
@@ -325,7 +326,7 @@ class Reader:
                 stream, self._capabilities.duplicateOpen, "opened while it is open"
             )
             return
-        session.openedByPeer(key, self._firstCredit(credit), name)
+        session.table.openedByPeer(key, self._firstCredit(credit), name)
 
     def _firstCredit(self, credit: int) -> int:
         if not credit:
@@ -343,7 +344,7 @@ class Reader:
         if credit:
             self._moreCredit(stream, credit)
         if not stream.acknowledged:
-            self._session.acknowledged(stream)
+            self._session.table.acknowledged(stream)
 
     def creditReceived(self, key: Key, delta: int) -> None:
         stream = self._streams.get(key)
@@ -385,9 +386,9 @@ class Reader:
         if not stream.acknowledged and self._capabilities.ack:
             # Some peers (hashicorp's yamux) have only this answer to a stream
             # that has ended before they accept it.
-            session.acknowledged(stream)
-        if stream.state is State.CLOSED:
-            session.remove(stream)
+            session.table.acknowledged(stream)
+        if stream.state is State.CLOSED and self._streams.get(key) is stream:
+            session.table.remove(stream)
         if stream.handler is None:
             return
         if deliver:
@@ -402,7 +403,7 @@ class Reader:
             return
         self.chargeReset()
         handler = stream.handler
-        self._session.close(stream, Event.RECEIVE_RESET)
+        self._session.table.close(stream, Event.RECEIVE_RESET)
         if handler is not None:
             handler.streamReset(code)
 
@@ -450,4 +451,4 @@ class Reader:
         if consequence is Breach.SESSION:
             raise error
         self.chargeReset()
-        self._session.lose(stream, error)
+        self._session.table.lose(stream, error)

@@ -20,9 +20,9 @@ B{Who owns what.}  The codec owns the format; L{Reader
 <twisted_mux.engine.reader.Reader>} the rules of receiving, and all that waits
 for readers; L{Stream<twisted_mux.engine.stream.Stream>} its own two
 directions; L{Outbox<twisted_mux.engine.outbox.Outbox>} the order of sending;
-L{Opener<twisted_mux.engine.opener.Opener>} the keys; L{Deadlines<twisted_mux.engine.deadlines.Deadlines>} all times.  The
-session owns the table and the control frames, and is the only one to make,
-close and forget streams.
+L{Deadlines<twisted_mux.engine.deadlines.Deadlines>} all times; and L{StreamTable
+<twisted_mux.engine.table.StreamTable>} makes, closes and forgets streams.  The
+session holds them together.
 
 B{Re-entrancy.}  Handlers are called from L{receive}, L{settle}, L{turn},
 L{tick}, L{lost} and L{abort}, and may call everything on the session and its
@@ -36,12 +36,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from twisted_mux.engine.deadlines import Deadlines
-from twisted_mux.engine.opener import Opener
 from twisted_mux.engine.outbox import Outbox
 from twisted_mux.engine.reader import Reader
-from twisted_mux.engine.scheduler import IDLE
-from twisted_mux.engine.states import Event, State
-from twisted_mux.engine.stream import Stream
+from twisted_mux.engine.table import StreamTable
 from twisted_mux.errors import (
     MuxError,
     NotSupported,
@@ -54,6 +51,7 @@ from twisted_mux.wire.base import Codec, Credit, Key, Role
 if TYPE_CHECKING:
     from twisted_mux.config import MuxConfig
     from twisted_mux.engine.handlers import SessionHandler, StreamHandler
+    from twisted_mux.engine.stream import Stream
 
 
 @dataclass
@@ -81,6 +79,7 @@ class Session:
     @ivar reading: does the session want what the carrier delivers?
     @ivar unbounded: has the wire no credit?
     @ivar counters: what it has seen so far.
+    @ivar table: what makes, closes and forgets streams.
     """
 
     def __init__(
@@ -112,11 +111,14 @@ class Session:
             role, self._reader, config.maxFrame or self.capabilities.customFrame
         )
         self._outbox = Outbox(self.codec)
-        self._opener = Opener(self, self.codec.keys())
+        self.table = StreamTable(self, self.streams, self._reader, self._deadlines)
         self._unread = b""
         self._corked = False
         self._woken = False
         self._goneAway = False
+        # Streams that have ended in both directions, and that their owners
+        # have not left yet.
+        self._ended: dict[Stream, None] = {}
         self._now = now
         self._deadlines.reschedule()
 
@@ -153,8 +155,7 @@ class Session:
         # In front of what a carrier may have delivered meanwhile.
         self._unread = rest + self._unread
         self._deadlines.midFrame(self.codec.midFrame, self._now)
-        if self._unread or self._outbox.controlSize > self.config.controlBacklog:
-            self.readOn()
+        self.readOn()
 
     def turn(self, now: float) -> None:
         """
@@ -244,14 +245,14 @@ class Session:
         """
         Is there room for another stream that the peer has not acknowledged?
         """
-        return self._opener.mayOpen
+        return self.table.opener.mayOpen
 
     @property
     def takesStreams(self) -> bool:
         """
         Would L{openStream} make one now, and be heard?
         """
-        opener = self._opener
+        opener = self.table.opener
         return not (self.over or self.draining or opener.peerLeft or opener.exhausted)
 
     def openStream(
@@ -271,27 +272,7 @@ class Session:
         @raise KeyInUse: the key is open already.
         @raise NotSupported: the wire has no names.
         """
-        key = self._opener.takeKey(name, key)
-        frame = self.codec.encodeOpen(key, self._reader.window, name)
-        self._opener.opened()
-        reader = self._reader
-        stream = Stream(
-            self,
-            key,
-            name,
-            False,
-            reader.initialReceive,
-            reader.lowWater,
-            reader.initialSend,
-        )
-        stream.handler = handler
-        stream.queued = True
-        self.streams[key] = stream
-        self.counters.streamsOpened += 1
-        if self.capabilities.ack:
-            self._deadlines.opened(stream, self._now)
-        self.control(frame)
-        return stream
+        return self.table.open(handler, name, key, self._now)
 
     def start(self, stream: Stream) -> None:
         """
@@ -358,7 +339,7 @@ class Session:
         """
         if self.drained:
             self._goAway("normal")
-            self.over = True
+            self._end(None)
             self.handler.sessionEnded(None)
 
     def describe(self, stream: Stream) -> str:
@@ -380,7 +361,7 @@ class Session:
         """
         How many of the streams the peer opened.
         """
-        return len(self.streams) - self._opener.live
+        return self.table.inbound
 
     @property
     def bytesSent(self) -> int:
@@ -444,6 +425,13 @@ class Session:
         if not self._corked:
             self._wake(False)
 
+    def wakeUp(self) -> None:
+        """
+        Something has to be done that is no stream's affair.
+        """
+        if not self._corked:
+            self._wake(False)
+
     def _wake(self, afresh: bool) -> None:
         if afresh or not self._woken:
             self._woken = True
@@ -470,98 +458,6 @@ class Session:
             and self._outbox.controlSize <= config.controlBacklog
         )
 
-    def endSent(self, stream: Stream) -> bytes:
-        """
-        A stream's end is about to be taken.
-
-        @return: the frame.
-        """
-        stream.advance(Event.SEND_END)
-        if stream.state is State.CLOSED:
-            self.remove(stream)
-        elif stream.handler is not None:
-            self._deadlines.halfClosed(stream, self._now)
-        return self.codec.encodeEnd(stream.key)
-
-    def left(self, stream: Stream) -> None:
-        """
-        A stream's owner has done with it.
-        """
-        self._reader.dropHeld(stream)
-        if stream.state is not State.CLOSED:
-            self._deadlines.lingers(stream, self._now)
-        # A peer that waits for credit has to find out that nobody reads.
-        self._reader.returnCredit(stream)
-
-    def dropped(self, stream: Stream) -> None:
-        """
-        A stream is to be reset, as far as the wire can.
-        """
-        self._reader.dropHeld(stream)
-        if stream.state is State.CLOSED or self.over:
-            stream.discardOutput()
-            return
-        if self.capabilities.reset:
-            self.close(stream, Event.SEND_RESET)
-            self.counters.resetsSent += 1
-            self.control(self.codec.encodeReset(stream.key))
-            return
-        writable = stream.writable
-        stream.discardOutput()
-        if writable:
-            stream.writable = stream.ending = True
-            if stream.turn == IDLE:
-                self.ready(stream)
-        self._deadlines.lingers(stream, self._now)
-        self._reader.returnCredit(stream)
-
-    def lose(self, stream: Stream, error: MuxError) -> None:
-        """
-        Drop a stream because of what its peer did, and tell its owner.
-        """
-        handler = stream.handler
-        stream.handler = None
-        stream.flowing = False
-        self.dropped(stream)
-        if handler is not None:
-            handler.streamLost(error)
-
-    def close(self, stream: Stream, event: Event) -> None:
-        """
-        Both directions of a stream end at once; nobody is told.
-        """
-        stream.advance(event)
-        if event is Event.RECEIVE_RESET:
-            self.counters.resetsReceived += 1
-        self._reader.dropHeld(stream)
-        stream.discardOutput()
-        stream.flowing = stream.endWaits = False
-        stream.handler = None
-        self.remove(stream)
-
-    def remove(self, stream: Stream) -> None:
-        """
-        Take a stream whose both directions have ended from the table.
-        """
-        del self.streams[stream.key]
-        self._reader.forget(stream)
-        if not stream.inbound:
-            self._opener.live -= 1
-            if not stream.acknowledged and self.capabilities.ack:
-                self._settled(stream)
-        self._deadlines.forget(stream)
-        if self.draining and not self.streams and not self._corked:
-            self._wake(False)
-
-    def giveUp(self, stream: Stream) -> None:
-        """
-        A stream that nobody here uses has not been ended by its peer.
-        """
-        if self.capabilities.reset:
-            self.dropped(stream)
-        else:
-            self.close(stream, Event.LOSE)
-
     def probe(self) -> None:
         """
         Send a keep-alive frame, if the wire has one.
@@ -577,55 +473,6 @@ class Session:
         """
         if self.config.slowReader == "reset":
             self._deadlines.readerIsSlow(stream, self._now)
-
-    # What the reader has read.
-
-    def openedByPeer(self, key: Key, sendCredit: int, name: bytes) -> None:
-        """
-        The peer opens a stream that is not open yet.
-        """
-        if self.draining or self.inbound >= self.config.maxStreams:
-            self._refuse(key)
-            return
-        reader = self._reader
-        stream = Stream(
-            self, key, name, True, reader.initialReceive, reader.lowWater, sendCredit
-        )
-        self.streams[key] = stream
-        reader.deliverLater(stream)
-        self.handler.streamOpened(stream)
-        if stream.handler is None and stream.state is State.OPEN and not stream.ending:
-            self.counters.streamsRefused += 1
-            reader.chargeReset()
-            stream.reset()
-        elif self.streams.get(key) is stream:
-            self.counters.streamsAccepted += 1
-            self.control(self.codec.encodeAccept(key, reader.window))
-
-    def _refuse(self, key: Key) -> None:
-        self.counters.streamsRefused += 1
-        self._reader.chargeReset()
-        self._reader.recent.add(key)
-        # Without a reset the peer sees a stream that ends at once; no state is
-        # made for it here.
-        codec = self.codec
-        self.control(
-            codec.encodeReset(key) if self.capabilities.reset else codec.encodeEnd(key)
-        )
-
-    def acknowledged(self, stream: Stream) -> None:
-        """
-        The peer accepted a stream of ours.
-        """
-        stream.acknowledged = True
-        self._settled(stream)
-        if stream.handler is not None:
-            stream.handler.streamAccepted()
-
-    def _settled(self, stream: Stream) -> None:
-        self._deadlines.acknowledged(stream)
-        if self._opener.acknowledged() and not self.over:
-            self.handler.opensAllowed()
 
     def pong(self, value: int) -> None:
         """
@@ -643,17 +490,16 @@ class Session:
         """
         if self.over:
             return
-        if self._opener.peerLeft:
-            self._reader.idleReceived()
-            return
-        self._opener.peerLeft = True
         if code != self.codec.goAwayCodes["normal"]:
             # Some peers (rust-yamux) say so and go on; this is the end.
             error = PeerComplaint(self.codec.describeCode(code))
             self._end(error)
             self.handler.sessionEnded(error)
-            return
-        self.handler.goAwayReceived(code)
+        elif self.table.opener.peerLeft:
+            self._reader.idleReceived()
+        else:
+            self.table.opener.peerLeft = True
+            self.handler.goAwayReceived(code)
 
     # The end.
 
@@ -678,16 +524,6 @@ class Session:
         self.over = True
         self.reading = False
         self._unread = b""
-        streams = list(self.streams.values())
-        self.streams.clear()
         self._outbox.clear()
         self._deadlines.clear()
-        for stream in streams:
-            handler = stream.handler
-            stream.handler = None
-            stream.flowing = stream.endWaits = False
-            stream.advance(Event.LOSE)
-            stream.discardOutput()
-            self._reader.held -= stream.dropHeld()
-            if handler is not None:
-                handler.streamLost(error)
+        self.table.clear(error)

@@ -154,6 +154,13 @@ class Stream:
         return self.tuner.window if self.tuner is not None else self.granted
 
     @property
+    def waiting(self) -> bool:
+        """
+        Does something wait for the reader?
+        """
+        return self.endWaits or self.backlogSize > 0
+
+    @property
     def gone(self) -> bool:
         """
         Have both directions ended?
@@ -232,7 +239,7 @@ class Stream:
         self.handler = None
         self.flowing = False
         self.wantsEmpty = False
-        self._session.left(self)
+        self._session.table.left(self)
 
     def reset(self) -> None:
         """
@@ -242,7 +249,7 @@ class Stream:
         """
         self.handler = None
         self.flowing = False
-        self._session.dropped(self)
+        self._session.table.drop(self)
 
     # What the scheduler calls.
 
@@ -304,7 +311,7 @@ class Stream:
         """
         self.ending = False
         self.writable = False
-        return self._session.endSent(self)
+        return self._session.table.endSent(self)
 
     # What the session calls.
 
