@@ -91,7 +91,7 @@ class Deadlines:
         A stream holds more for its reader than it may for long.
         """
         if not self._slow.seconds:
-            self._session.lose(
+            self._session.table.lose(
                 stream, PeerTimeout(f"its reader left {stream.held} bytes")
             )
         elif stream not in self._slow:
@@ -227,22 +227,22 @@ class Deadlines:
         session = self._session
         for stream in self._opening.expired(now):
             error = f"not acknowledged in {self._opening.seconds:g} seconds"
-            session.lose(stream, PeerTimeout(error))
+            session.table.lose(stream, PeerTimeout(error))
         for stream in self._lingering.expired(now):
             if self._moved(stream):
                 self.lingers(stream, now)
             else:
-                session.giveUp(stream)
+                session.table.giveUp(stream)
         for stream in self._slow.expired(now):
             if stream.held > self._config.window:
                 error = f"its reader left {stream.held} bytes for {self._slow.seconds:g} seconds"
-                session.lose(stream, PeerTimeout(error))
+                session.table.lose(stream, PeerTimeout(error))
         for stream in self._halfClosed.expired(now):
             if self._moved(stream):
                 self.halfClosed(stream, now)
             else:
                 error = f"half-closed, and nothing moved in {self._halfClosed.seconds:g} seconds"
-                session.lose(stream, PeerTimeout(error))
+                session.table.lose(stream, PeerTimeout(error))
 
     def _moved(self, stream: Stream) -> bool:
         return stream.bytesReceived + stream.bytesSent != self._progress.pop(stream, -1)

@@ -228,7 +228,7 @@ class Reader:
                 if stream.endWaits:
                     stream.endWaits = False
                     stream.handler.streamEnded()
-                    self._session.forsake(stream)
+                    self._session.table.forsake(stream)
                 else:
                     stream.flowing = stream.state in (State.OPEN, State.LOCAL_ENDED)
                 break
