@@ -1,6 +1,7 @@
 """
-What drives sessions of the engine in tests: one alone (L{Driver}), or two that
-are joined by a pipe that cuts, delays and coalesces bytes (L{Pipe}).
+What drives sessions of the engine in tests: one alone (L{Driver}), with a peer
+that is just a codec (L{Remote}), or two that are joined by a pipe that cuts,
+delays and coalesces bytes (L{Pipe}).
 
 No reactor, no clock: a test says what arrives, when, and how much of it.  A
 driver does what L{twisted_mux.protocol.MuxProtocol} does and no more, and checks
@@ -12,6 +13,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import Any
 
+from tests.unit.wire.sinks import Call, RecordingSink, merged
 from twisted_mux.config import MuxConfig
 from twisted_mux.engine.session import Session
 from twisted_mux.engine.stream import Stream
@@ -373,6 +375,101 @@ class Driver:
         session.tick(self.now)
         assert self.tickTime is None
         assert not session.hasOutput
+
+
+def mirrored(wire: str, key: Key) -> Any:
+    """
+    What the other side calls the stream.
+    """
+    if wire == "mplex":
+        assert isinstance(key, int)
+        return key ^ 1
+    return key
+
+
+class Remote:
+    """
+    A peer without any rules: it sends what the test says.
+
+    Keys are those that the L{Driver} uses.
+    """
+
+    def __init__(self, driver: Driver) -> None:
+        self.driver = driver
+        session = driver.session
+        self.wire = session.codec.name
+        self._sink = RecordingSink()
+        self.codec = type(session.codec)(session.role.other, self._sink, 1 << 24)
+        self._keys = self.codec.keys()
+
+    def mirror(self, key: Key) -> Any:
+        """
+        What the remote calls the stream.
+        """
+        return mirrored(self.wire, key)
+
+    def send(self, *frames: bytes) -> None:
+        """
+        Send frames, in one chunk.
+        """
+        self.driver.feed(b"".join(frames))
+
+    def key(self) -> Any:
+        """
+        The key of the next stream that the remote opens.
+        """
+        return self.mirror(next(self._keys))
+
+    def opening(self, key: Key, window: int = 0, name: bytes = b"") -> bytes:
+        return self.codec.encodeOpen(self.mirror(key), window, name)
+
+    def data(self, key: Key, payload: bytes) -> bytes:
+        return self.codec.payloadHeader(self.mirror(key), len(payload)) + payload
+
+    def end(self, key: Key) -> bytes:
+        return self.codec.encodeEnd(self.mirror(key))
+
+    def resetting(self, key: Key) -> bytes:
+        return self.codec.encodeReset(self.mirror(key))
+
+    def accept(self, key: Key, window: int = 0) -> bytes:
+        return self.codec.encodeAccept(self.mirror(key), window)
+
+    def credit(
+        self, key: Key, delta: int = 0, consumed: int = 0, window: int = 0
+    ) -> bytes:
+        return self.codec.encodeCredit(self.mirror(key), delta, consumed, window)
+
+    def open(self, window: int = 0, name: bytes = b"") -> User:
+        """
+        Open a stream.
+
+        @return: the user that the driver gave it to.
+        """
+        before = len(self.driver.opened)
+        self.send(self.opening(self.key(), window, name))
+        assert len(self.driver.opened) == before + 1
+        return self.driver.opened[-1]
+
+    def heard(self, sent: bytes | None = None) -> list[Call]:
+        """
+        What the driver has sent, with the driver's keys.
+
+        @param sent: that much of it; without, all.
+        """
+        rest = self.driver.sent() if sent is None else sent
+        while rest:
+            rest = self.codec.receive(rest)
+        assert not self.codec.midFrame
+        calls = merged(self._sink.calls)
+        self._sink.calls.clear()
+        named = ("ping", "pong", "goAway", "idle")
+        return [
+            call
+            if call[0].startswith(named)
+            else (call[0], self.mirror(call[1]), *call[2:])
+            for call in calls
+        ]
 
 
 class Pipe:
