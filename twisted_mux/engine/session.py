@@ -203,6 +203,9 @@ class Session:
         self._corked = True
         self._outbox.settle()
         self._corked = False
+        if self._reader.hasDeliveries or self._unread:
+            # Somebody resumed, or the carrier delivered, meanwhile.
+            self._wake(False)
 
     def tick(self, now: float) -> None:
         """
