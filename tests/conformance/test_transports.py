@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from functools import partial
 
+from twisted_mux.config import MuxConfig
 from twisted_mux.testing import SessionPair
 from twisted_mux.testing.conformance import (
     Connections,
@@ -17,12 +18,16 @@ from twisted_mux.testing.conformance import (
 )
 from twisted_mux.wire import wireNames
 
+# Where there is no credit, a reader that does not read holds less than the tests
+# write.
+CONFIG = MuxConfig(receiveBudget=1024 * 1024)
+
 
 def streams(wire: str, byServer: bool) -> Connections:
     """
     Streams of a wire.
     """
-    return StreamConnections(SessionPair(wire), byServer)
+    return StreamConnections(SessionPair(wire, clientConfig=CONFIG), byServer)
 
 
 globals().update(casesFor("Memory", MemoryConnections))

@@ -286,6 +286,11 @@ class TransportTestsBase(SynchronousTestCase):
         self.connections.lose()
         self.pump()
         for recorder in self._recorders:
+            # What came to its end before may wait to be read yet.
+            if recorder.transport is not None:
+                recorder.transport.resumeProducing()  # type: ignore[attr-defined]
+        self.pump()
+        for recorder in self._recorders:
             events = recorder.events
             if "made" in events:
                 self.assertEqual(events.count("made"), 1, events)

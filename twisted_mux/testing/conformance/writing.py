@@ -542,7 +542,8 @@ class ProducerTests(TransportTestsBase):
         end up when the receiver at the other end pauses.
         """
         sender, left = self.connect()
-        right, receiver = self.connect()
+        # Both of those that are joined are on the same side.
+        receiver, right = self.connect()
         forwarded = []
 
         def forward(recorder: Recorder) -> None:
