@@ -123,6 +123,12 @@ def test_attributes(pair: SessionPair) -> None:
     assert client.transport.name == server.transport.name == b""
     assert client.transport.streamId in repr(client.transport)
     assert "not connected" not in repr(client.transport)
+    accepter, opener = Recorder(), Recorder()
+    pair.connect(opener, accepter, pair.server)
+    pair.pump()
+    ours, theirs = cast(Any, accepter.transport), cast(Any, opener.transport)
+    assert (ours.opener, theirs.opener) == (False, True)
+    assert ours.streamId == theirs.streamId != client.transport.streamId
     client.transport.loseConnection()
     pair.pump()
     assert "not connected" in repr(client.transport)

@@ -355,9 +355,7 @@ class Session:
         """
         How messages call the stream with a key.
         """
-        if self.capabilities.addressed:
-            return "{}:{}".format(*self.codec.addressOfKey(key))
-        return str(key)
+        return self.codec.describeKey(key)
 
     @property
     def inbound(self) -> int:

@@ -306,6 +306,13 @@ class Codec:
         """
         raise NotSupported(f"streams of {self.name} have no addresses")
 
+    def describeKey(self, key: Key) -> str:
+        """
+        What messages call the stream with that key: unique among those that
+        are open, and the same on both sides.
+        """
+        return str(key)
+
     def receive(self, data: bytes) -> bytes:
         """
         Read a chunk of what the carrier delivered, of any length, cut

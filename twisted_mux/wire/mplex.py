@@ -169,6 +169,11 @@ class MplexCodec(Codec):
     def keys(self) -> Iterator[Key]:
         return iter(range(0, 1 << 61, 2))
 
+    def describeKey(self, key: Key) -> str:
+        number = cast(int, key)
+        opener = self._role.other if number & 1 else self._role
+        return f"{opener.value}-{number >> 1}"
+
     @property
     def midFrame(self) -> bool:
         return bool(self._buffer)

@@ -138,6 +138,9 @@ class VtmuxCodec(Codec):
         ip = IPv6Address(packed[:16])
         return str(ip.ipv4_mapped or ip), int.from_bytes(packed[16:], "big")
 
+    def describeKey(self, key: Key) -> str:
+        return "{}:{}".format(*self.addressOfKey(key))
+
     @property
     def midFrame(self) -> bool:
         return bool(self._buffer)
