@@ -39,26 +39,21 @@ IDLE, SPARSE, BUSY = range(3)
 class Scheduler:
     """
     The streams of one session that have something to send.
+
+    @ivar sparse: the streams that had nothing to send before.  Whoever puts
+        one in sets its C{turn} to L{SPARSE}.
     """
 
-    __slots__ = ("_busy", "_codec", "_quantum", "_sparse")
+    __slots__ = ("_busy", "_codec", "_quantum", "sparse")
 
     def __init__(self, codec: Codec) -> None:
         self._codec = codec
         self._quantum = codec.maxFrame
-        self._sparse: deque[Stream] = deque()
+        self.sparse: deque[Stream] = deque()
         self._busy: deque[Stream] = deque()
 
     def __bool__(self) -> bool:
-        return bool(self._sparse or self._busy)
-
-    def add(self, stream: Stream) -> None:
-        """
-        A stream that is in no queue has something to send after it had
-        nothing.
-        """
-        stream.turn = SPARSE
-        self._sparse.append(stream)
+        return bool(self.sparse or self._busy)
 
     def addBusy(self, stream: Stream) -> None:
         """
@@ -71,7 +66,7 @@ class Scheduler:
         """
         Nobody has anything to send any more.
         """
-        self._sparse.clear()
+        self.sparse.clear()
         self._busy.clear()
 
     def fill(self, out: list[bytes], room: int, done: list[Stream]) -> int:
@@ -85,7 +80,7 @@ class Scheduler:
             have sent all they had, or whose end was sent.
         @return: how many bytes were appended.
         """
-        sparse = self._sparse
+        sparse = self.sparse
         busy = self._busy
         quantum = self._quantum
         payloadHeader = self._codec.payloadHeader
@@ -98,7 +93,7 @@ class Scheduler:
             else:
                 break
             length = stream.buffered
-            if length > quantum or length > stream.sendCredit:
+            if length > quantum or (length > stream.sendCredit and length):
                 length = min(quantum, stream.usableCredit())
                 if length <= 0:
                     stream.turn = IDLE

@@ -38,6 +38,7 @@ from typing import TYPE_CHECKING
 from twisted_mux.engine.deadlines import Deadlines
 from twisted_mux.engine.outbox import Outbox
 from twisted_mux.engine.reader import Reader
+from twisted_mux.engine.scheduler import SPARSE
 from twisted_mux.engine.table import StreamTable
 from twisted_mux.errors import (
     MuxError,
@@ -111,6 +112,7 @@ class Session:
             role, self._reader, config.maxFrame or self.capabilities.customFrame
         )
         self._outbox = Outbox(self.codec)
+        self._sparse = self._outbox.scheduler.sparse
         self.table = StreamTable(self, self.streams, self._reader, self._deadlines)
         self._unread = b""
         self._corked = False
@@ -406,7 +408,9 @@ class Session:
         """
         A stream that is in no queue has something to send.
         """
-        self._outbox.scheduler.add(stream)
+        # Not by a call: this is done for every write.
+        stream.turn = SPARSE
+        self._sparse.append(stream)
         if not self._corked:
             self._wake(False)
 

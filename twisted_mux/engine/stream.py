@@ -120,7 +120,7 @@ class Stream:
         # Writing.
         self.head = b""
         self._offset = 0
-        self.rest: deque[bytes] | None = None
+        self.rest: list[bytes] | deque[bytes] | None = None
         self.buffered = 0
         self.sendCredit = sendCredit
         self._permitted = sendCredit
@@ -183,7 +183,9 @@ class Stream:
                 self._session.ready(self)
             return
         if self.rest is None:
-            self.rest = deque()
+            # Not a deque, which takes several times as long to make, before
+            # one is needed: mostly all goes out at once.
+            self.rest = []
         self.rest.append(data)
         self.buffered += len(data)
 
@@ -283,6 +285,9 @@ class Stream:
         if length == self.buffered:
             return self.takeAll()
         self.buffered -= length
+        rest = self.rest
+        if rest is not None and not isinstance(rest, deque):
+            rest = self.rest = deque(rest)
         parts = []
         while length:
             end = self._offset + length
@@ -293,8 +298,8 @@ class Stream:
                 self._offset = end
             else:
                 self._offset = 0
-                self.head = self.rest.popleft() if self.rest else b""
-        if not self.rest:
+                self.head = rest.popleft() if rest else b""
+        if not rest:
             # What is left is the head alone; the scheduler takes that whole.
             self.rest = None
             if self._offset and self.buffered <= JOIN_LIMIT:
