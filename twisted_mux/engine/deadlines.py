@@ -105,12 +105,11 @@ class Deadlines:
         """
         A stream has gone.
         """
+        for timeouts in (self._lingering, self._halfClosed, self._slow):
+            if timeouts:
+                timeouts.stop(stream)
         if self._progress:
-            self._lingering.stop(stream)
-            self._halfClosed.stop(stream)
             self._progress.pop(stream, None)
-        if self._slow:
-            self._slow.stop(stream)
 
     def clear(self) -> None:
         """

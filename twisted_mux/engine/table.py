@@ -1,0 +1,274 @@
+"""
+The streams of a session, from their opening until they are forgotten.
+
+Nobody else makes streams, and nobody else takes them from the table.  A stream
+leaves it when both its directions have ended, however that came about; what its
+reader has not read by then stays with the stream.
+
+B{A stream whose owner has left} stays in the table until its peer has ended it
+too, since its key is not free before that.  Data that still comes for it is
+answered with a reset, as by TCP, or, on a wire without one, dropped while its
+credit is returned, so that the peer can finish.  If nothing moves for
+C{lingerTimeout}, it is given up.
+
+B{A stream that is refused} never gets into the table.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from twisted_mux.engine.opener import Opener
+from twisted_mux.engine.scheduler import IDLE
+from twisted_mux.engine.states import Event, State
+from twisted_mux.engine.stream import Stream
+
+if TYPE_CHECKING:
+    from twisted_mux.engine.deadlines import Deadlines
+    from twisted_mux.engine.handlers import StreamHandler
+    from twisted_mux.engine.reader import Reader
+    from twisted_mux.engine.session import Session
+    from twisted_mux.errors import MuxError
+    from twisted_mux.wire.base import Key
+
+
+class StreamTable:
+    """
+    The streams of one session that have not ended in both directions.
+
+    @ivar streams: the streams by their keys; to be looked at only.
+    @ivar opener: what this side may open.
+    """
+
+    __slots__ = ("_deadlines", "_ended", "_reader", "_session", "opener", "streams")
+
+    def __init__(
+        self,
+        session: Session,
+        streams: dict[Key, Stream],
+        reader: Reader,
+        deadlines: Deadlines,
+    ) -> None:
+        self._session = session
+        self._reader = reader
+        self._deadlines = deadlines
+        self.streams = streams
+        # Streams that have ended in both directions, and that their owners
+        # have not left yet.
+        self._ended: dict[Stream, None] = {}
+        self.opener = Opener(session, session.codec.keys())
+
+    @property
+    def inbound(self) -> int:
+        """
+        How many of the streams the peer opened.
+        """
+        return len(self.streams) - self.opener.live
+
+    # Opening.
+
+    def open(
+        self, handler: StreamHandler, name: bytes, key: Key | None, now: float
+    ) -> Stream:
+        """
+        See L{Session.openStream<twisted_mux.engine.session.Session>}.
+        """
+        session = self._session
+        key = self.opener.takeKey(name, key)
+        frame = session.codec.encodeOpen(key, self._reader.window, name)
+        self.opener.opened()
+        stream = self._add(key, name, False, self._reader.initialSend)
+        stream.handler = handler
+        stream.queued = True
+        session.counters.streamsOpened += 1
+        if session.capabilities.ack:
+            self._deadlines.opened(stream, now)
+        session.control(frame)
+        return stream
+
+    def _add(self, key: Key, name: bytes, inbound: bool, sendCredit: int) -> Stream:
+        reader = self._reader
+        stream = self.streams[key] = Stream(
+            self._session,
+            key,
+            name,
+            inbound,
+            reader.initialReceive,
+            reader.lowWater,
+            sendCredit,
+        )
+        return stream
+
+    def openedByPeer(self, key: Key, sendCredit: int, name: bytes) -> None:
+        """
+        The peer opens a stream that is not open yet.
+        """
+        session = self._session
+        if session.draining or self.inbound >= session.config.maxStreams:
+            self._refuse(key)
+            return
+        stream = self._add(key, name, True, sendCredit)
+        self._reader.deliverLater(stream)
+        session.handler.streamOpened(stream)
+        if stream.handler is None and stream.state is State.OPEN and not stream.ending:
+            session.counters.streamsRefused += 1
+            self._reader.chargeReset()
+            stream.reset()
+        elif self.streams.get(key) is stream:
+            session.counters.streamsAccepted += 1
+            session.control(session.codec.encodeAccept(key, self._reader.window))
+
+    def _refuse(self, key: Key) -> None:
+        session = self._session
+        session.counters.streamsRefused += 1
+        self._reader.chargeReset()
+        self._reader.recent.add(key)
+        codec = session.codec
+        # Without a reset the peer sees a stream that ends at once.
+        reset = session.capabilities.reset
+        session.control(codec.encodeReset(key) if reset else codec.encodeEnd(key))
+
+    def acknowledged(self, stream: Stream) -> None:
+        """
+        The peer accepted a stream of ours.
+        """
+        stream.acknowledged = True
+        self._settled(stream)
+        if stream.handler is not None:
+            stream.handler.streamAccepted()
+
+    def _settled(self, stream: Stream) -> None:
+        self._deadlines.acknowledged(stream)
+        if self.opener.acknowledged() and not self._session.over:
+            self._session.handler.opensAllowed()
+
+    # Ending.
+
+    def endSent(self, stream: Stream) -> bytes:
+        """
+        A stream's end is about to be taken.
+
+        @return: the frame.
+        """
+        stream.advance(Event.SEND_END)
+        if stream.state is State.CLOSED:
+            self.remove(stream)
+        elif stream.handler is not None:
+            self._deadlines.halfClosed(stream, self._reader.now)
+        return self._session.codec.encodeEnd(stream.key)
+
+    def left(self, stream: Stream) -> None:
+        """
+        A stream's owner has done with it.
+        """
+        self._ended.pop(stream, None)
+        self._reader.dropHeld(stream)
+        if stream.state is not State.CLOSED:
+            self._deadlines.lingers(stream, self._reader.now)
+        # A peer that waits for credit has to find out that nobody reads.
+        self._reader.returnCredit(stream)
+
+    def drop(self, stream: Stream) -> None:
+        """
+        Reset a stream, as far as the wire can; its owner is told nothing.
+        """
+        session = self._session
+        self._ended.pop(stream, None)
+        self._reader.dropHeld(stream)
+        if stream.state is State.CLOSED or session.over:
+            stream.discardOutput()
+            return
+        if session.capabilities.reset:
+            self.close(stream, Event.SEND_RESET)
+            session.counters.resetsSent += 1
+            session.control(session.codec.encodeReset(stream.key))
+            return
+        unended = stream.writable or stream.ending
+        stream.discardOutput()
+        if unended:
+            stream.ending = True
+            if stream.turn == IDLE:
+                session.ready(stream)
+        self._deadlines.lingers(stream, self._reader.now)
+        self._reader.returnCredit(stream)
+
+    def lose(self, stream: Stream, error: MuxError) -> None:
+        """
+        Drop a stream because of what its peer did, and tell its owner.
+        """
+        handler = stream.handler
+        stream.handler = None
+        stream.flowing = False
+        self.drop(stream)
+        if handler is not None:
+            handler.streamLost(error)
+
+    def giveUp(self, stream: Stream) -> None:
+        """
+        A stream that nobody here uses has not been ended by its peer.
+        """
+        if self._session.capabilities.reset:
+            self.drop(stream)
+        else:
+            self.close(stream, Event.LOSE)
+
+    def close(self, stream: Stream, event: Event) -> None:
+        """
+        Both directions of a stream end at once; nobody is told.
+        """
+        stream.advance(event)
+        if event is Event.RECEIVE_RESET:
+            self._session.counters.resetsReceived += 1
+        self._reader.dropHeld(stream)
+        stream.discardOutput()
+        stream.flowing = stream.endWaits = False
+        stream.handler = None
+        self.remove(stream)
+
+    def remove(self, stream: Stream) -> None:
+        """
+        Take a stream whose both directions have ended from the table.
+        """
+        session = self._session
+        del self.streams[stream.key]
+        self._reader.forget(stream)
+        if not stream.inbound:
+            self.opener.live -= 1
+            if not stream.acknowledged and session.capabilities.ack:
+                self._settled(stream)
+        self._deadlines.forget(stream)
+        if stream.handler is not None:
+            self._ended[stream] = None
+        if session.draining and not self.streams:
+            session.wakeUp()
+
+    def clear(self, error: MuxError | None) -> None:
+        """
+        The session is over: every stream ends, and is told so.
+        """
+        streams = list(self.streams.values())
+        self.streams.clear()
+        for stream in streams:
+            handler = stream.handler
+            stream.handler = None
+            stream.flowing = stream.endWaits = False
+            stream.advance(Event.LOSE)
+            stream.discardOutput()
+            self._reader.held -= stream.dropHeld()
+            if handler is not None:
+                handler.streamLost(error)
+        for stream in list(self._ended):
+            self.forsake(stream, error)
+
+    def forsake(self, stream: Stream, error: MuxError | None = None) -> None:
+        """
+        Tell the owner of a stream that has ended in both directions that the
+        session is over, unless the stream still has something for its reader:
+        that was received, and is delivered however late the reader wants it.
+        """
+        if self._session.over and stream in self._ended and not stream.waiting:
+            del self._ended[stream]
+            handler = stream.handler
+            stream.handler = None
+            if handler is not None:
+                handler.streamLost(error)
