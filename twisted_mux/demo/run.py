@@ -26,7 +26,10 @@ from twisted_mux.demo.report import Report, WireResult
 
 __all__ = ["Demo"]
 
-SERVER = "mux:tcp:0:interface=127.0.0.1:wire={wire}"
+SERVER = "mux:tcp:0:interface=127.0.0.1:wire={wire}:muxMaxStreams={limit}"
+# The server sees a stream's end later than the client, who by then may have opened
+# the next ones: so many more than are in use.
+SLACK = 1000
 CLIENT = "mux:tcp:127.0.0.1:{port}:wire={wire}"
 
 
@@ -67,7 +70,9 @@ class Demo:
         # Before the files are read: looking for the plugin may write Twisted's cache
         # of plugins, which lies in the folder that is served by default.
         servers = {
-            wire: serverFromString(reactor, SERVER.format(wire=wire))
+            wire: serverFromString(
+                reactor, SERVER.format(wire=wire, limit=self._streams + SLACK)
+            )
             for wire in self._wires
         }
         files = list(findFiles(self._path))
