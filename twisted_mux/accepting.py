@@ -93,7 +93,9 @@ class AcceptedCarriers(Carriers):
         self._listening = None
         if not isinstance(port, Failure):
             self._port = port
-            self._host = port.getHost()
+            # Not everything that endpoints return is a port: stdio: has none.
+            getHost = getattr(port, "getHost", None)
+            self._host = None if getHost is None else getHost()
             if not waiting:
                 self._closePort()
         for deferred in waiting:
@@ -114,7 +116,6 @@ class AcceptedCarriers(Carriers):
         port = self._port
         self._port = None
         self.closeSessions()
-        # Not everything that endpoints return is a port: stdio: has none.
         stop = getattr(port, "stopListening", None)
         if stop is None:
             return succeed(None)

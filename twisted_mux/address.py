@@ -1,5 +1,5 @@
 """
-What a session that is listened on calls itself.
+What a session that is listened on calls itself, and how messages call addresses.
 """
 
 from __future__ import annotations
@@ -25,3 +25,13 @@ class MuxAddress:
 
     wire: str
     carrier: IAddress | None
+
+
+def describeAddress(address: object) -> str:
+    """
+    An address, as messages call it.
+    """
+    host = getattr(address, "host", None)
+    if host is None:
+        return str(address)
+    return f"{host}:{getattr(address, 'port', '')}"

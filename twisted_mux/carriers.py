@@ -12,6 +12,7 @@ is where they differ; everything else is here.
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from typing import Any, cast
 
 from twisted.internet.defer import Deferred, DeferredList
@@ -126,8 +127,9 @@ class Carrier:
         """
         session = self.session
         assert session is not None
-        self.dismissed = True
-        return session.close(0).addErrback(lambda _: None)
+        # One that is at its end already has its own reason.
+        closed = session.whenClosed() if session.over else session.close(0)
+        return closed.addErrback(lambda _: None)
 
 
 class Carriers:
@@ -197,27 +199,28 @@ class Carriers:
         self.assign(connecting)
         return deferred
 
+    @abstractmethod
     def assign(self, connecting: Connecting) -> None:
         """
         Find a carrier for a connect: call its C{openOn}, or its C{fail}, now or
         later.
         """
-        raise NotImplementedError(f"{type(self).__name__}.assign")
 
+    @abstractmethod
     def withdraw(self, connecting: Connecting) -> None:
         """
         A connect that has no carrier yet does not want one any more.
         """
-        raise NotImplementedError(f"{type(self).__name__}.withdraw")
 
+    @abstractmethod
     def startAccepting(self) -> Deferred[Any]:
         """
         See to it that carriers come up, for streams that peers open.
 
         @return: fires when that is under way, and fails if it can't be.
         """
-        raise NotImplementedError(f"{type(self).__name__}.startAccepting")
 
+    @abstractmethod
     def stopAccepting(self) -> Deferred[None]:
         """
         Nobody listens for streams any more: no more are accepted, live ones go
@@ -225,7 +228,6 @@ class Carriers:
 
         @return: fires when no more carriers come up on the listener's behalf.
         """
-        raise NotImplementedError(f"{type(self).__name__}.stopAccepting")
 
     def getHost(self) -> Any:
         """
@@ -304,5 +306,9 @@ class Carriers:
 
         @return: fires when the last one is closed.
         """
-        closing = [carrier.close() for carrier in self.members if carrier.session]
+        closing = []
+        for carrier in self.members:
+            if carrier.session is not None:
+                carrier.dismissed = True
+                closing.append(carrier.close())
         return DeferredList(closing).addCallback(lambda _: None)

@@ -67,7 +67,7 @@ class Connecting:
         """
         Open the stream there, unless it was cancelled.
         """
-        if self.deferred is None:
+        if self._over:
             return
         session = carrier.session
         assert session is not None
@@ -75,6 +75,13 @@ class Connecting:
         opening = maybeDeferred(session.openStream, self, self._name, self._address)
         self._opening = opening
         opening.addCallbacks(self._opened, self._notOpened)
+        if self._over:
+            # The factory's doStart has cancelled it.
+            opening.cancel()
+
+    @property
+    def _over(self) -> bool:
+        return self.deferred is None
 
     def fail(self, reason: Failure) -> None:
         """
@@ -87,9 +94,9 @@ class Connecting:
 
     def _opened(self, protocol: IProtocol) -> None:
         deferred = self.deferred
+        assert deferred is not None
         self.deferred = self._opening = None
-        if deferred is not None:
-            deferred.callback(protocol)
+        deferred.callback(protocol)
 
     def _notOpened(self, reason: Failure) -> None:
         self._opening = None

@@ -25,6 +25,7 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
+from twisted_mux.address import describeAddress
 from twisted_mux.wire import UnknownBytes, detect
 from twisted_mux.wire.base import Codec
 
@@ -111,7 +112,9 @@ class DetectingProtocol(Protocol):
         self._stopTimeout()
         transport = cast(Any, self.transport)
         self._log.warn(
-            "carrier from {peer} refused: {why}", peer=transport.getPeer(), why=why
+            "carrier from {peer} refused: {why}",
+            peer=describeAddress(transport.getPeer()),
+            why=why,
         )
         handOver = cast(Any, self)
         handOver.dataReceived = _ignore

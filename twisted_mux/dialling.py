@@ -303,14 +303,15 @@ class DialledCarriers(Carriers):
 
     def close(self) -> Deferred[None]:
         """
-        Give up dials, let all streams finish, then close the carriers.
+        Let all streams finish, then close the carriers; give up dials.
 
         @return: fires when the last one is closed.
         """
+        closed = self.closeSessions()
         for carrier in tuple(self.members):
             if carrier.dial is not None:
                 carrier.dial.cancel()
-        return self.closeSessions()
+        return closed
 
 
 def _whenUp(protocol: IProtocol, factory: CarrierFactory) -> Deferred[CarrierSession]:

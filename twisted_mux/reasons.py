@@ -9,7 +9,7 @@ L{twisted.internet.error.ConnectionAborted}: there is nothing to add to those.
 
 from __future__ import annotations
 
-from twisted.internet.error import ConnectionLost
+from twisted.internet.error import ConnectError, ConnectionLost
 from twisted.internet.error import ConnectionRefusedError as TwistedRefused
 from twisted.internet.error import TimeoutError as TwistedTimeout
 
@@ -38,6 +38,35 @@ class SessionLost(MuxError, ConnectionLost):
 class StreamRefused(MuxError, TwistedRefused):
     """
     The peer refused the stream.
+    """
+
+
+class NegotiationFailed(MuxError, ConnectError):
+    """
+    A stream was opened, but no protocol was agreed upon for it.
+
+    @ivar refused: the names that the peer has refused, in the order in which
+        they were proposed.
+    """
+
+    def __init__(self, text: str, refused: tuple[bytes, ...] = ()) -> None:
+        super().__init__(string=text)  # type: ignore[no-untyped-call]
+        self._text = text
+        self.refused = refused
+
+    def __str__(self) -> str:
+        return self._text
+
+
+class ProtocolRefused(NegotiationFailed, TwistedRefused):
+    """
+    The peer has none of the protocols that were proposed to it.
+    """
+
+
+class NegotiationTimeout(NegotiationFailed, TwistedTimeout):
+    """
+    No protocol was agreed upon in time.
     """
 
 
