@@ -28,6 +28,8 @@ if TYPE_CHECKING:
     from twisted_mux.errors import MuxError as MuxError
     from twisted_mux.errors import ProtocolError as ProtocolError
     from twisted_mux.errors import UsageError as UsageError
+    from twisted_mux.negotiation import NamedClientEndpoint as NamedClientEndpoint
+    from twisted_mux.negotiation import NamedProtocols as NamedProtocols
     from twisted_mux.protocol import MuxFactory as MuxFactory
     from twisted_mux.protocol import MuxProtocol as MuxProtocol
     from twisted_mux.transport import StreamTransport as StreamTransport
@@ -43,6 +45,8 @@ _HOMES = {
     "MuxListenEndpoint": "endpoints",
     "MuxProtocol": "protocol",
     "MuxServerEndpoint": "endpoints",
+    "NamedClientEndpoint": "negotiation",
+    "NamedProtocols": "negotiation",
     "ProtocolError": "errors",
     "StreamTransport": "transport",
     "UsageError": "errors",
@@ -59,6 +63,8 @@ __all__ = [
     "MuxListenEndpoint",
     "MuxProtocol",
     "MuxServerEndpoint",
+    "NamedClientEndpoint",
+    "NamedProtocols",
     "ProtocolError",
     "StreamTransport",
     "UsageError",

@@ -110,6 +110,9 @@ class MuxConfig:
     @ivar frameTimeout: seconds in which a header that has begun must be whole.
     @ivar writeTimeout: seconds for which the carrier may take nothing at all
         of what is to be sent.  0 is for ever.
+    @ivar negotiationTimeout: seconds in which both sides must have agreed on
+        a stream's protocol, where protocols have names
+        (L{twisted_mux.negotiation}).  0 is for ever.
     @ivar halfClosedTimeout: seconds after which a stream that is closed in one
         direction, and on which nothing moves in the other, is reset.  0 is
         never, as with TCP.
@@ -148,6 +151,7 @@ class MuxConfig:
     detectTimeout: float = 10
     frameTimeout: float = 60
     writeTimeout: float = 30
+    negotiationTimeout: float = 10
     halfClosedTimeout: float = 0
     lingerTimeout: float = 300
     goAway: str | None = None

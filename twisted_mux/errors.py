@@ -80,6 +80,13 @@ class PeerTimeout(ProtocolError):
     kind = "timeout"
 
 
+class HandshakeError(ProtocolError):
+    """
+    The peer broke the rules by which a stream's protocol is agreed upon.  This
+    costs it the stream only.
+    """
+
+
 class PeerComplaint(MuxError):
     """
     The peer ended the session because of something that it takes for our

@@ -22,6 +22,9 @@ class IStreamTransport(Interface):
     address = Attribute(
         "The (host, port) that the stream was opened with, on wires that have such, else C{None}."
     )
+    protocolName = Attribute(
+        'The name of the protocol that was agreed upon, or C{b""}: L{bytes}.'
+    )
     opener = Attribute("Did this side open the stream? L{bool}.")
     bytesReceived = Attribute("Bytes of payload that have arrived: L{int}.")
     bytesSent = Attribute("Bytes of payload that the carrier has taken: L{int}.")
@@ -58,11 +61,21 @@ class IMuxSession(Interface):
             factory or C{connectionMade} raised.
         """
 
-    def clientEndpoint(name=b"", address=None):  # type: ignore[no-untyped-def]
+    def clientEndpoint(  # type: ignore[no-untyped-def]
+        name=b"", address=None, protocol=None, negotiate="simple"
+    ):
         """
         An L{IStreamClientEndpoint
         <twisted.internet.interfaces.IStreamClientEndpoint>} whose C{connect}
         opens a stream, with C{name} and C{address} as for L{openStream}.
+
+        @param protocol: the name of the protocol to agree upon with the peer, or
+            several, the best one first; its own factory is found by that name
+            (L{NamedProtocols<twisted_mux.negotiation.NamedProtocols>}).
+        @param negotiate: the handshake by which that is done: C{"simple"} or
+            C{"multistream"}.
+
+        @raise ConfigError: a name can't be one (see L{twisted_mux.negotiation}).
         """
 
     def serverEndpoint():  # type: ignore[no-untyped-def]

@@ -78,6 +78,7 @@ class StreamTransport:
     @ivar producer: the producer, or C{None}.
     @ivar streamingProducer: is it a push producer?
     @ivar producerPaused: was it paused?
+    @ivar protocolName: see L{IStreamTransport}.
     """
 
     __slots__ = (
@@ -97,6 +98,7 @@ class StreamTransport:
         "disconnecting",
         "producer",
         "producerPaused",
+        "protocolName",
         "streamingProducer",
     )
 
@@ -127,6 +129,7 @@ class StreamTransport:
         self.producer: IProducer | None = None
         self.producerPaused = False
         self.streamingProducer = False
+        self.protocolName = b""
 
     def __repr__(self) -> str:
         state = "connected" if self.connected else "not connected"
@@ -203,6 +206,42 @@ class StreamTransport:
         Bytes of payload that have been handed to the carrier.
         """
         return self._stream.bytesSent
+
+    # For handshakes in front of the protocol (see twisted_mux.negotiation).
+
+    @property
+    def longestMessage(self) -> int:
+        """
+        How many bytes can be sent as one message, where frames are messages;
+        0 elsewhere.
+        """
+        codec = self._mux.engine.codec
+        return codec.maxFrame if codec.capabilities.messages else 0
+
+    @property
+    def payloadMissing(self) -> int:
+        """
+        How many bytes the message that is being delivered lacks, where frames
+        are messages; 0 elsewhere.
+        """
+        return self._mux.engine.codec.payloadMissing(self._stream.key)
+
+    def unread(self, data: bytes) -> None:
+        """
+        From within C{dataReceived}: put back the rest of what came, which may be
+        nothing.  It, and all that comes behind, is delivered in a later turn, to
+        the protocol there is by then.
+        """
+        self._stream.unread(data)
+
+    def refuse(self, error: MuxError) -> None:
+        """
+        Drop the stream at once, because of what the peer did: C{connectionLost}
+        is called with L{StreamDropped}.  A peer that does so too often loses its
+        session.
+        """
+        if not self.disconnected and not self._aborting:
+            self._mux.engine.table.refuse(self._stream, error)
 
     # The protocol.
 
