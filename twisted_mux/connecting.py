@@ -67,7 +67,7 @@ class Connecting:
         """
         Open the stream there, unless it was cancelled.
         """
-        if self._over:
+        if self._isOver():
             return
         session = carrier.session
         assert session is not None
@@ -75,12 +75,11 @@ class Connecting:
         opening = maybeDeferred(session.openStream, self, self._name, self._address)
         self._opening = opening
         opening.addCallbacks(self._opened, self._notOpened)
-        if self._over:
+        if self._isOver():
             # The factory's doStart has cancelled it.
             opening.cancel()
 
-    @property
-    def _over(self) -> bool:
+    def _isOver(self) -> bool:
         return self.deferred is None
 
     def fail(self, reason: Failure) -> None:

@@ -31,6 +31,7 @@ class MuxPort:
         self._carriers = carriers
         self._factory = factory
         self._listens = False
+        self._before = carriers.carriersUp
 
     def start(self) -> Deferred[Any]:
         """
@@ -64,9 +65,9 @@ class MuxPort:
     @property
     def carriersAccepted(self) -> int:
         """
-        How many carriers have come up so far, whoever dialled.
+        How many carriers have come up since, whoever dialled.
         """
-        return self._carriers.carriersUp
+        return self._carriers.carriersUp - self._before
 
     def getHost(self) -> Any:
         """
