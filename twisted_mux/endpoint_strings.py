@@ -25,6 +25,7 @@ from typing import Any
 
 from twisted_mux.config import MuxConfig
 from twisted_mux.errors import ConfigError, UnknownWire
+from twisted_mux.negotiation.handshakes import checkNames
 from twisted_mux.wire import codecNamed, wireNames
 from twisted_mux.wire.base import Role
 
@@ -93,6 +94,9 @@ class MuxString:
         <twisted_mux.endpoints.MuxListenEndpoint>}.
     @ivar name: what streams are opened with: a name,
     @ivar address: or an address, on a wire that has those.
+    @ivar protocol: the names of protocols, as bytes, separated by commas in the
+        string: to propose, or to accept,
+    @ivar negotiate: and by which handshake (see L{twisted_mux.negotiation}).
     """
 
     carrier: str
@@ -104,6 +108,8 @@ class MuxString:
     wait: float = WAIT
     name: bytes = b""
     address: tuple[str, int] | None = None
+    protocol: tuple[bytes, ...] | None = None
+    negotiate: str = "simple"
 
     @property
     def sharedBy(self) -> tuple[object, ...]:
@@ -171,6 +177,13 @@ def parseString(
             if kind not in kinds:
                 raise ConfigError(f"{key} means nothing for {kind.value}")
             parsed = replace(parsed, **parse(parsed, key, value))
+    if parsed.protocol is not None:
+        try:
+            checkNames(parsed.protocol, parsed.negotiate)
+        except ConfigError as error:
+            raise ConfigError(f"muxProtocol: {error}") from None
+    elif "muxNegotiate" in own:
+        raise ConfigError("muxNegotiate means nothing without muxProtocol")
     return parsed
 
 
@@ -295,8 +308,12 @@ def _carriers(parsed: MuxString, key: str, value: str) -> dict[str, Any]:
     return {"carriers": carriers}
 
 
-def _notYet(parsed: MuxString, key: str, value: str) -> dict[str, Any]:
-    raise ConfigError(f"{key}: names of protocols can't be negotiated yet")
+def _protocol(parsed: MuxString, key: str, value: str) -> dict[str, Any]:
+    return {"protocol": tuple(name.encode() for name in value.split(","))}
+
+
+def _negotiate(parsed: MuxString, key: str, value: str) -> dict[str, Any]:
+    return {"negotiate": value}
 
 
 # Options that are fields of MuxConfig: which, and is it a whole number, a number
@@ -323,7 +340,7 @@ _OPTIONS: Mapping[str, tuple[frozenset[Kind], _Parser]] = {
     "muxIdle": (_DIALLING, _idle),
     "muxCarriers": (_DIALLING, _carriers),
     "muxWait": (frozenset({Kind.LISTEN}), _wait),
-    "muxProtocol": (_ALL, _notYet),
-    "muxNegotiate": (_ALL, _notYet),
+    "muxProtocol": (_ALL, _protocol),
+    "muxNegotiate": (_ALL, _negotiate),
 }
 _KNOWN = frozenset({"wire", *_CONFIG, *_OPTIONS})

@@ -18,7 +18,7 @@ directions.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Generic, TypeVar
 
 from twisted.internet.defer import Deferred
@@ -46,7 +46,9 @@ from twisted_mux.endpoint_strings import (
     parseString,
 )
 from twisted_mux.errors import ConfigError
-from twisted_mux.listening import Listening
+from twisted_mux.named_listening import NamedListening
+from twisted_mux.negotiation.handshakes import checkNames
+from twisted_mux.negotiation.proposing import connectNamed
 from twisted_mux.sharing import Source, sharedSource
 from twisted_mux.wire.base import Role
 
@@ -77,6 +79,8 @@ class _Opening(Generic[C]):
     _name: bytes
     _address: tuple[str, int] | None
     _wait: float = 0
+    _protocol: tuple[bytes, ...]
+    _negotiate: str
 
     @property
     def sessions(self) -> tuple[CarrierSession, ...]:
@@ -92,15 +96,24 @@ class _Opening(Generic[C]):
         @return: fires with the protocol.  Fails if there is no carrier to open
             it on (as the carriers' endpoint does, or with L{NoPeer
             <twisted_mux.reasons.NoPeer>} if none was dialled in), and as
-            L{IMuxSession.openStream<twisted_mux.interfaces.IMuxSession>}.
+            L{IMuxSession.openStream<twisted_mux.interfaces.IMuxSession>}; if the
+            protocol has a name, also as L{NamedClientEndpoint
+            <twisted_mux.negotiation.NamedClientEndpoint>}.
         """
+        if not self._protocol:
+            return self._open(protocolFactory)
+        return connectNamed(
+            self._open, protocolFactory, self._protocol, self._negotiate
+        )
+
+    def _open(self, protocolFactory: IProtocolFactory) -> Deferred[IProtocol]:
         return self._source.current().connect(
             protocolFactory, self._name, self._address, self._wait
         )
 
 
 @implementer(IStreamServerEndpoint)
-class MuxServerEndpoint(Listening[AcceptedCarriers]):
+class MuxServerEndpoint(NamedListening[AcceptedCarriers]):
     """
     Carriers are listened for; streams that peers open are connections.
     """
@@ -113,6 +126,8 @@ class MuxServerEndpoint(Listening[AcceptedCarriers]):
         wire: str = "yamux",
         config: MuxConfig | None = None,
         role: str | Role = Role.SERVER,
+        protocol: bytes | Iterable[bytes] | None = None,
+        negotiate: str = "simple",
         _sharing: _Sharing[AcceptedCarriers] = Source,
         _label: str = "",
     ) -> None:
@@ -121,9 +136,15 @@ class MuxServerEndpoint(Listening[AcceptedCarriers]):
         @param wire: the wire's name, or C{"auto"}: whichever each client
             speaks.
         @param role: our role on the carriers; the peers need the other one.
-        @raise UnknownWire: there is no such wire.
+        @param protocol: the names of the protocol: only streams that ask for one of
+            them are taken, and other endpoints can listen for other names on the
+            same carriers.
+        @param negotiate: by which handshake (see L{twisted_mux.negotiation}).
+        @raise ConfigError: there is no such wire, or no such handshake, or a name
+            can't be one.
         """
         checkWire(Kind.SERVER, wire)
+        self._protocol, self._negotiate = _names(protocol, negotiate)
         self._reactor = reactor
         self._carrierEndpoint = carrierEndpoint
         self._wire = wire
@@ -147,6 +168,8 @@ class MuxServerEndpoint(Listening[AcceptedCarriers]):
         name: bytes = b"",
         address: tuple[str, int] | None = None,
         wait: float = WAIT,
+        protocol: bytes | Iterable[bytes] | None = None,
+        negotiate: str = "simple",
     ) -> MuxListenEndpoint:
         """
         An endpoint that opens streams on the same carriers.
@@ -158,6 +181,8 @@ class MuxServerEndpoint(Listening[AcceptedCarriers]):
             wait=wait,
             name=name,
             address=address,
+            protocol=protocol,
+            negotiate=negotiate,
             _sharing=lambda make: self._source,
         )
 
@@ -183,6 +208,8 @@ class MuxListenEndpoint(_Opening[AcceptedCarriers]):
         wait: float = WAIT,
         name: bytes = b"",
         address: tuple[str, int] | None = None,
+        protocol: bytes | Iterable[bytes] | None = None,
+        negotiate: str = "simple",
         _sharing: _Sharing[AcceptedCarriers] = Source,
         _label: str = "",
     ) -> None:
@@ -194,6 +221,9 @@ class MuxListenEndpoint(_Opening[AcceptedCarriers]):
         @param name: what streams are opened with, on wires that have names.
         @param address: the same on wires that have addresses.  A stream has it
             to itself, so only one can be open at a time.
+        @param protocol: the name of the protocol to agree upon with the peer for
+            each stream, or several, the best one first.
+        @param negotiate: by which handshake (see L{twisted_mux.negotiation}).
         @raise ConfigError: the wire is unknown, or knows no such thing.
         """
         checkWire(Kind.LISTEN, wire)
@@ -201,6 +231,7 @@ class MuxListenEndpoint(_Opening[AcceptedCarriers]):
         self._wait = _seconds("wait", wait)
         self._name = name
         self._address = address
+        self._protocol, self._negotiate = _names(protocol, negotiate)
         server = MuxServerEndpoint(
             reactor,
             carrierEndpoint,
@@ -250,6 +281,8 @@ class MuxClientEndpoint(_Opening[DialledCarriers]):
         carriers: int = 1,
         name: bytes = b"",
         address: tuple[str, int] | None = None,
+        protocol: bytes | Iterable[bytes] | None = None,
+        negotiate: str = "simple",
         _sharing: _Sharing[DialledCarriers] = Source,
         _label: str = "",
     ) -> None:
@@ -263,12 +296,16 @@ class MuxClientEndpoint(_Opening[DialledCarriers]):
         @param name: what streams are opened with, on wires that have names.
         @param address: the same on wires that have addresses.  A stream has it
             to itself, so only one can be open at a time.
+        @param protocol: the name of the protocol to agree upon with the peer for
+            each stream, or several, the best one first.
+        @param negotiate: by which handshake (see L{twisted_mux.negotiation}).
         @raise ConfigError: the wire is unknown, or knows no such thing.
         """
         checkWire(Kind.CLIENT, wire)
         checkLabel("name" if name else "address", wire, name, address)
         self._name = name
         self._address = address
+        self._protocol, self._negotiate = _names(protocol, negotiate)
         dial = MuxDialEndpoint(
             reactor,
             carrierEndpoint,
@@ -300,7 +337,7 @@ class MuxClientEndpoint(_Opening[DialledCarriers]):
 
 
 @implementer(IStreamServerEndpoint)
-class MuxDialEndpoint(Listening[DialledCarriers]):
+class MuxDialEndpoint(NamedListening[DialledCarriers]):
     """
     Carriers are dialled, and dialled again when they are lost; streams that the
     peer opens are connections.
@@ -320,6 +357,8 @@ class MuxDialEndpoint(Listening[DialledCarriers]):
         idle: float = IDLE,
         carriers: int = 1,
         retryPolicy: Callable[[int], float] | None = None,
+        protocol: bytes | Iterable[bytes] | None = None,
+        negotiate: str = "simple",
         _sharing: _Sharing[DialledCarriers] = Source,
         _label: str = "",
     ) -> None:
@@ -333,9 +372,14 @@ class MuxDialEndpoint(Listening[DialledCarriers]):
         @param retryPolicy: how many seconds to wait before the n-th try in a
             row, as of L{ClientService
             <twisted.application.internet.ClientService>}.
+        @param protocol: the names of the protocol: only streams that ask for one of
+            them are taken, and other endpoints can listen for other names on the
+            same carriers.
+        @param negotiate: by which handshake (see L{twisted_mux.negotiation}).
         @raise ConfigError: the wire is unknown, or a figure is impossible.
         """
         checkWire(Kind.DIAL, wire)
+        self._protocol, self._negotiate = _names(protocol, negotiate)
         seconds = _seconds("idle", idle)
         if carriers < 1:
             raise ConfigError(f"carriers must be at least 1, not {carriers!r}")
@@ -427,14 +471,16 @@ def parseListen(
 
 def _common(reactor: Any, kind: Kind, parsed: MuxString) -> dict[str, Any]:
     """
-    What all kinds have: the wire, the role, the configuration, and whom they
-    share with.
+    What all kinds have: the wire, the role, the configuration, the protocol, and
+    whom they share with.
     """
     key = (kind.dials, *parsed.sharedBy)
     return {
         "wire": parsed.wire,
         "role": parsed.role,
         "config": parsed.config,
+        "protocol": parsed.protocol,
+        "negotiate": parsed.negotiate,
         "_sharing": lambda make: sharedSource(reactor, key, make),
         "_label": parsed.carrier,
     }
@@ -445,6 +491,12 @@ def _carrier(parse: Callable[[Any, str], E], reactor: Any, parsed: MuxString) ->
         return parse(reactor, parsed.carrier)
     except (ValueError, TypeError, KeyError, IndexError) as error:
         raise ConfigError(f"carrier {parsed.carrier!r}: {error}") from error
+
+
+def _names(
+    protocol: bytes | Iterable[bytes] | None, negotiate: str
+) -> tuple[tuple[bytes, ...], str]:
+    return () if protocol is None else checkNames(protocol, negotiate), negotiate
 
 
 def _seconds(what: str, value: float) -> float:

@@ -35,7 +35,7 @@ LAYERS = {
             ("carrier_session", "connecting", "detection", "endpoint_strings"),
             ("carriers",),
             ("accepting", "dialling", "sharing"),
-            ("listening",),
+            ("listening", "named_listening"),
             ("endpoints", "testing"),
             ("bridge", "demo", "metrics", "service", "status", "tap"),
             ("__main__",),

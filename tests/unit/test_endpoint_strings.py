@@ -165,8 +165,22 @@ WRONG: list[tuple[Kind, str, str]] = [
     (Kind.CLIENT, "tcp:h:1:muxIdle=", "muxIdle must be a number, not ''"),
     (Kind.CLIENT, "tcp:h:1:muxName=x", "muxName: streams of yamux have no names; "),
     (Kind.CLIENT, "tcp:h:1:wire=vtmux:muxName=x", "muxName: host:port is needed"),
-    (Kind.CLIENT, "tcp:h:1:muxProtocol=x", "muxProtocol: .* can't be negotiated yet"),
-    (Kind.CLIENT, "tcp:h:1:muxNegotiate=simple", "muxNegotiate: "),
+    (Kind.CLIENT, "tcp:h:1:muxProtocol=", "muxProtocol: .* from 1 to 1024 bytes"),
+    (
+        Kind.SERVER,
+        "tcp:1:muxProtocol=na:muxNegotiate=multistream",
+        "muxProtocol: no protocol can be called b'na'",
+    ),
+    (
+        Kind.DIAL,
+        "tcp:h:1:muxProtocol=x:muxNegotiate=y",
+        "muxProtocol: there is no handshake 'y'",
+    ),
+    (
+        Kind.CLIENT,
+        "tcp:h:1:muxNegotiate=simple",
+        "muxNegotiate means nothing without muxProtocol",
+    ),
 ]
 
 

@@ -41,7 +41,7 @@ class NamedProtocols:
         MuxFactory(NamedProtocols({b"/echo/1.0": echoFactory}), role="server")
 
     A factory's C{doStart}, C{buildProtocol} and C{doStop} are called, as an
-    endpoint would.  If C{buildProtocol} returns C{None} the stream is confirmed,
+    endpoint would, even if it has several names.  If C{buildProtocol} returns C{None} the stream is confirmed,
     then closed; if it, or C{connectionMade}, raises, the stream is reset.
     """
 
@@ -84,8 +84,9 @@ class NamedProtocols:
         checkName(name, self._negotiate)
         if name in self._protocols:
             raise ConfigError(f"there is a protocol {show(name)} already")
+        known = self._has(factory)
         self._protocols[name] = factory
-        for _ in range(self._started):
+        for _ in range(0 if known else self._started):
             factory.doStart()
 
     def remove(self, name: bytes) -> None:
@@ -95,8 +96,18 @@ class NamedProtocols:
         @raise KeyError: there is none of that name.
         """
         factory = self._protocols.pop(name)
-        for _ in range(self._started):
+        for _ in range(0 if self._has(factory) else self._started):
             factory.doStop()
+
+    def _has(self, factory: IProtocolFactory) -> bool:
+        return any(factory is other for other in self._protocols.values())
+
+    @property
+    def _factories(self) -> Collection[IProtocolFactory]:
+        """
+        The factories, each of them once.
+        """
+        return {id(factory): factory for factory in self._protocols.values()}.values()
 
     def logPrefix(self) -> str:
         """
@@ -109,7 +120,7 @@ class NamedProtocols:
         See L{IProtocolFactory}.
         """
         self._started += 1
-        for factory in self._protocols.values():
+        for factory in self._factories:
             factory.doStart()
 
     def doStop(self) -> None:
@@ -117,7 +128,7 @@ class NamedProtocols:
         See L{IProtocolFactory}.
         """
         self._started -= 1
-        for factory in self._protocols.values():
+        for factory in self._factories:
             factory.doStop()
 
     def buildProtocol(self, addr: IAddress | None) -> _Accepting:

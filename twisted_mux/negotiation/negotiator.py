@@ -37,14 +37,13 @@ class Negotiator(Protocol):
         @raise NotSupported: this is no stream: what is on a plain connection has
             no name.
         """
-        transport = self.transport
+        transport = cast("StreamTransport", self.transport)
         if not IStreamTransport.providedBy(transport):
-            if transport is not None:
-                transport.loseConnection()
+            transport.loseConnection()
             raise NotSupported(
                 f"names of protocols are agreed upon on streams, not on {transport!r}"
             )
-        self.stream = cast("StreamTransport", transport)
+        self.stream = transport
         self.handshake = self.begin(self.stream.longestMessage)
         self.stream.write(self.handshake.greet())
 

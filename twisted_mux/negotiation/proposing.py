@@ -4,7 +4,7 @@ The side that opens streams: an endpoint around another one.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from twisted.internet.defer import Deferred, maybeDeferred
@@ -31,7 +31,9 @@ from twisted_mux.reasons import (
     StreamReset,
 )
 
-__all__ = ["NamedClientEndpoint"]
+__all__ = ["NamedClientEndpoint", "connectNamed"]
+
+_Connect = Callable[[IProtocolFactory], Deferred[IProtocol]]
 
 
 @implementer(IStreamClientEndpoint)
@@ -76,12 +78,28 @@ class NamedClientEndpoint:
             frame where it has to, and as the endpoint that opens the streams
             does.
         """
-        deferred: Deferred[IProtocol] = Deferred(lambda _: proposing.cancel())
-        proposing = _Proposing(
-            deferred, self._endpoint, protocolFactory, self._names, self._negotiate
+        return connectNamed(
+            self._endpoint.connect, protocolFactory, self._names, self._negotiate
         )
-        proposing.open()
-        return deferred
+
+
+def connectNamed(
+    connect: _Connect,
+    protocolFactory: IProtocolFactory,
+    names: Iterable[bytes],
+    negotiate: str,
+) -> Deferred[IProtocol]:
+    """
+    See L{NamedClientEndpoint.connect}.
+
+    @param connect: opens a stream, as an endpoint's C{connect} does.
+    @param names: what L{checkNames
+        <twisted_mux.negotiation.handshakes.checkNames>} has returned.
+    """
+    deferred: Deferred[IProtocol] = Deferred(lambda _: proposing.cancel())
+    proposing = _Proposing(deferred, connect, protocolFactory, names, negotiate)
+    proposing.open()
+    return deferred
 
 
 class _Proposing:
@@ -92,14 +110,14 @@ class _Proposing:
     def __init__(
         self,
         deferred: Deferred[IProtocol],
-        endpoint: IStreamClientEndpoint,
+        connect: _Connect,
         factory: IProtocolFactory,
         names: Iterable[bytes],
         negotiate: str,
     ) -> None:
         # None once it has fired.
         self._deferred: Deferred[IProtocol] | None = deferred
-        self._endpoint = endpoint
+        self._connect = connect
         self._factory = factory
         self._left = list(names)
         self._negotiate = negotiate
@@ -117,7 +135,7 @@ class _Proposing:
         """
         Open a stream for the names that are left, or for the first of them.
         """
-        opening = maybeDeferred(self._endpoint.connect, _Proposal(self))
+        opening = maybeDeferred(self._connect, _Proposal(self))
         self._opening = opening
         opening.addCallbacks(self._opened, self._notOpened)
 
