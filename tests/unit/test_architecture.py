@@ -37,7 +37,11 @@ LAYERS = {
             ("accepting", "dialling", "sharing"),
             ("listening", "named_listening"),
             ("endpoints", "testing"),
-            ("bridge", "demo", "metrics", "service", "status", "tap"),
+            ("bridge", "demo", "json_log", "metrics", "tunnel_strings"),
+            ("tunnel_config",),
+            ("tunnel",),
+            ("service", "status"),
+            ("tap",),
             ("__main__",),
         ]
     )

@@ -1,6 +1,7 @@
 """
 What twisted_mux adds to Twisted by name: the endpoint strings C{mux:…} of servers
-and of clients, C{mux-dial:…} of servers and C{mux-listen:…} of clients.
+and of clients, C{mux-dial:…} of servers and C{mux-listen:…} of clients; and the service
+C{mux} for C{twist} and C{twistd}.
 
 Twisted imports this module whenever it looks for a plugin of any kind, in every
 program of an environment where twisted_mux is installed.  So nothing of
@@ -11,6 +12,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from twisted.application.service import ServiceMaker
 from twisted.internet.interfaces import (
     IReactorCore,
     IStreamClientEndpoint,
@@ -21,7 +23,13 @@ from twisted.internet.interfaces import (
 from twisted.plugin import IPlugin
 from zope.interface import implementer
 
-__all__ = ["muxClientParser", "muxDialParser", "muxListenParser", "muxServerParser"]
+__all__ = [
+    "muxClientParser",
+    "muxDialParser",
+    "muxListenParser",
+    "muxServerParser",
+    "muxService",
+]
 
 
 class _Parser:
@@ -82,3 +90,6 @@ muxServerParser = _ServerParser("mux", "parseServer")
 muxClientParser = _ClientParser("mux", "parseClient")
 muxDialParser = _ServerParser("mux-dial", "parseDial")
 muxListenParser = _ClientParser("mux-listen", "parseListen")
+muxService = ServiceMaker(
+    "mux", "twisted_mux.tap", "Tunnels over multiplexed connections.", "mux"
+)

@@ -1,0 +1,228 @@
+"""
+C{twist mux} and C{twistd mux}: the options, and what makes the service.
+
+The options know what tunnels there are to be and have checked it, so that whatever
+makes no sense is said before anything happens.  Nothing happens in L{makeService}
+either, since C{twistd} forks after it: the service is made, no more.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable
+from typing import Any
+
+from twisted.logger import ILogObserver, textFileLogObserver
+from twisted.python import usage
+from twisted.python.logfile import LogFile
+
+from twisted_mux.bridge import CONNECT_TIMEOUT
+from twisted_mux.errors import ConfigError
+from twisted_mux.json_log import jsonLines
+from twisted_mux.service import TunnelService
+from twisted_mux.tunnel_config import (
+    DRAIN,
+    BadConfig,
+    Tunnel,
+    TunnelConfig,
+    checkTunnel,
+    readConfig,
+)
+
+__all__ = ["Options", "makeService"]
+
+
+class Options(usage.Options):
+    """
+    The command line.
+
+    @ivar config: what it says, from when it was parsed.
+    """
+
+    config: TunnelConfig
+
+    synopsis = "[--from STRING --to STRING ...] [--config FILE] [options]"
+
+    longdesc = (
+        "What arrives at each --from, a server endpoint string, goes to the --to "
+        "behind it, a client endpoint string. A port without interface= is one on "
+        "the loopback interface."
+    )
+
+    optFlags = [
+        ["check", None, "Only check, and say all that is wrong."],
+        [
+            "insecure-carrier",
+            None,
+            "Accept carriers from anywhere, though TLS does not verify them.",
+        ],
+    ]
+
+    optParameters = [
+        ["config", "c", None, "A TOML file with tunnels; SIGHUP reads it again."],
+        [
+            "connect-timeout",
+            None,
+            None,
+            f"Seconds that connecting may take (default: {CONNECT_TIMEOUT:g}).",
+        ],
+        [
+            "drain",
+            None,
+            None,
+            f"Seconds that connections have to finish at the end (default: {DRAIN:g}).",
+        ],
+        [
+            "log-format",
+            None,
+            None,
+            "text, or json, an object on each line (default: as twist or twistd does).",
+        ],
+    ]
+
+    def __init__(self) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self._sources: list[str] = []
+        self._targets: list[str] = []
+
+    def opt_from(self, text: str) -> None:
+        """
+        Where a tunnel listens, such as tcp:8080 or mux-dial:tcp:example.org:7000.
+        """
+        if len(self._sources) > len(self._targets):
+            raise usage.UsageError(f"--from {self._sources[-1]} has no --to behind it")
+        self._sources.append(text)
+
+    def opt_to(self, text: str) -> None:
+        """
+        Where it connects to, such as tcp:localhost:80 or mux:tcp:example.org:7000.
+        """
+        if len(self._sources) == len(self._targets):
+            raise usage.UsageError(f"--to {text} has no --from before it")
+        self._targets.append(text)
+
+    def postOptions(self) -> None:
+        """
+        Check everything.
+
+        @raise usage.UsageError: it makes no sense.
+        @raise SystemExit: that was all there was to do.
+        """
+        self._formatLog()
+        try:
+            self.config = self.load()
+        except BadConfig as error:
+            if not self["check"]:
+                raise usage.UsageError(str(error)) from None
+            print(error, file=sys.stderr)
+            raise SystemExit(1) from None
+        if self["check"]:
+            print(f"no errors; tunnels: {len(self.config.tunnels)}")
+            raise SystemExit(0)
+
+    def load(self) -> TunnelConfig:
+        """
+        What the command line, or the file that it names, says now.
+
+        @raise BadConfig: it makes no sense.
+        """
+        from twisted.internet import reactor
+
+        drain = self._seconds("drain")
+        timeout = self._seconds("connect-timeout")
+        insecure = bool(self["insecure-carrier"])
+        if self["config"] is None:
+            tunnels = self._pairs(CONNECT_TIMEOUT if timeout is None else timeout)
+            complaints = [
+                f"--{key}: {complaint}"
+                for tunnel in tunnels
+                for key, complaint in checkTunnel(reactor, tunnel, insecure)
+            ]
+            if complaints:
+                raise BadConfig(complaints)
+            return TunnelConfig(tunnels, DRAIN if drain is None else drain, insecure)
+        if self._sources:
+            raise usage.UsageError("--config and --from exclude each other")
+        if timeout is not None:
+            raise usage.UsageError(
+                "--connect-timeout is for --from and --to; a file says it itself"
+            )
+        return readConfig(reactor, self["config"], insecure, drain)
+
+    def _pairs(self, timeout: float) -> tuple[Tunnel, ...]:
+        if not self._sources:
+            raise usage.UsageError("--from and --to are needed, or --config")
+        if len(self._sources) > len(self._targets):
+            raise usage.UsageError(f"--from {self._sources[-1]} has no --to behind it")
+        return tuple(
+            Tunnel(str(number), source, target, timeout)
+            for number, (source, target) in enumerate(
+                zip(self._sources, self._targets, strict=True), 1
+            )
+        )
+
+    def _seconds(self, name: str) -> float | None:
+        text = self[name]
+        if text is None:
+            return None
+        try:
+            seconds = float(text)
+        except ValueError:
+            seconds = -1.0
+        if 0 <= seconds < float("inf"):
+            return seconds
+        raise usage.UsageError(f"--{name} must be a number of seconds, not {text!r}")
+
+    # The log.
+
+    def _formatLog(self) -> None:
+        """
+        Tell C{twist} or C{twistd}, whose options come before ours, how to log.
+        """
+        wanted = self["log-format"]
+        if wanted not in (None, "text", "json"):
+            raise usage.UsageError(f"--log-format must be text or json, not {wanted!r}")
+        parent: Any = self.parent
+        if wanted is None or parent is None:
+            return
+        if "fileLogObserverFactory" in parent:
+            parent["fileLogObserverFactory"] = (
+                jsonLines if wanted == "json" else textFileLogObserver
+            )
+        elif wanted == "json":
+            if parent.get("syslog"):
+                raise usage.UsageError("--log-format json does not go with --syslog")
+            parent["logger"] = _twistdObserver(parent)
+
+
+def _twistdObserver(parent: Any) -> Callable[[], ILogObserver]:
+    """
+    What makes the observer that C{twistd} logs with, to where it would have logged.
+    """
+
+    def make() -> ILogObserver:
+        file = parent.get("logfile")
+        if parent.get("nodaemon") and file in (None, "", "-"):
+            return jsonLines(sys.stdout)
+        return jsonLines(LogFile.fromFullPath(file or "twistd.log"))
+
+    return make
+
+
+def makeService(options: Options) -> TunnelService:
+    """
+    The service that the options describe.
+    """
+    from twisted.internet import reactor
+
+    load = None
+    if options["config"] is not None:
+        # twistd changes the folder before anything is read again.
+        options["config"] = os.path.abspath(options["config"])
+        load = options.load
+    try:
+        return TunnelService(reactor, options.config, load)
+    except ConfigError as error:
+        # It was right a moment ago: a file that a string names is gone, say.
+        raise usage.UsageError(str(error)) from None

@@ -1,0 +1,288 @@
+"""
+What tunnels there are to be: from the command line, or from a TOML file.
+
+A file looks like this::
+
+    drain = 30
+    insecure-carrier = false
+
+    [tunnels.web]
+    from = "tcp:8080"
+    to = "mux:tcp:server.example:7000"
+    connect-timeout = 40
+
+All that is wrong with a file is found at once; each complaint has the file, the line
+and the key.  TOML's parser does not tell the lines of keys, but it can be asked: the
+first lines of a file, as many as it takes for the key to be there, are a TOML file as
+well (L{lineOf}).
+"""
+
+from __future__ import annotations
+
+import re
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from importlib import import_module
+from typing import Any
+
+from twisted_mux.bridge import CONNECT_TIMEOUT
+from twisted_mux.errors import ConfigError
+from twisted_mux.tunnel_strings import sourceEndpoint, targetEndpoint
+
+__all__ = [
+    "DRAIN",
+    "BadConfig",
+    "Tunnel",
+    "TunnelConfig",
+    "checkTunnel",
+    "lineOf",
+    "readConfig",
+]
+
+#: Seconds that live connections have, when the process is told to end: less than
+#: the 90 after which systemd, and more than the 10 after which Docker, loses patience.
+DRAIN = 30.0
+
+
+class BadConfig(ConfigError):
+    """
+    There is something wrong with a file.
+
+    @ivar complaints: all that is; each is one line.
+    """
+
+    def __init__(self, complaints: Sequence[str]) -> None:
+        super().__init__("\n".join(complaints))
+        self.complaints = tuple(complaints)
+
+
+@dataclass(frozen=True)
+class Tunnel:
+    """
+    What arrives at one endpoint goes to another.
+
+    @ivar name: how messages call it.
+    @ivar source: where it listens, an endpoint string.
+    @ivar target: where it connects to, another.
+    @ivar connectTimeout: seconds that this may take.
+    """
+
+    name: str
+    source: str
+    target: str
+    connectTimeout: float = CONNECT_TIMEOUT
+
+
+@dataclass(frozen=True)
+class TunnelConfig:
+    """
+    Everything.
+
+    @ivar tunnels: their names are different.
+    @ivar drain: seconds that live connections have when they are to end.
+    @ivar insecureCarrier: may anybody open carriers, where strings allow it?
+    """
+
+    tunnels: tuple[Tunnel, ...]
+    drain: float = DRAIN
+    insecureCarrier: bool = False
+
+
+def checkTunnel(
+    reactor: Any, tunnel: Tunnel, insecureCarrier: bool
+) -> list[tuple[str, str]]:
+    """
+    Does a tunnel make sense?  Nothing is listened on, nothing dialled.
+
+    @return: what is wrong, as keys and complaints.
+    """
+    return [
+        *_complaints("from", sourceEndpoint, reactor, tunnel.source, insecureCarrier),
+        *_complaints("to", targetEndpoint, reactor, tunnel.target, insecureCarrier),
+    ]
+
+
+def _complaints(
+    key: str, parse: Callable[[Any, str, bool], object], *args: Any
+) -> list[tuple[str, str]]:
+    try:
+        parse(*args)
+    except ConfigError as error:
+        return [(key, str(error))]
+    return []
+
+
+def _toml() -> Any:
+    """
+    The module that reads TOML.
+    """
+    try:
+        return import_module("tomllib" if sys.version_info >= (3, 11) else "tomli")
+    except ImportError:
+        raise BadConfig(
+            ["to read TOML, Python 3.10 needs the package tomli: twisted-mux[cli]"]
+        ) from None
+
+
+def lineOf(source: str, path: Sequence[str]) -> int:
+    """
+    In which line of a TOML file is a key?
+
+    @param path: the names of the tables that it is in, and its own.
+    @return: the number of the line, from 1; that of the innermost table that is
+        there, if it is not, and 1 if none is.
+    """
+    toml = _toml()
+    found = 1
+    depth = 0
+    good = 0
+    lines = source.splitlines(keepends=True)
+    for number in range(1, len(lines) + 1):
+        try:
+            content: Any = toml.loads("".join(lines[:number]))
+        except toml.TOMLDecodeError:
+            # In the middle of something that takes several lines.
+            continue
+        there = 0
+        while (
+            there < len(path) and isinstance(content, dict) and path[there] in content
+        ):
+            content = content[path[there]]
+            there += 1
+        if there > depth:
+            depth = there
+            found = good + 1
+        good = number
+    return found
+
+
+class _Reader:
+    """
+    Takes the content of a file apart, and collects complaints.
+    """
+
+    def __init__(self, file: str, source: str) -> None:
+        self.complaints: list[tuple[int, str]] = []
+        self._file = file
+        self._source = source
+
+    def complain(self, path: Sequence[str], text: str) -> None:
+        """
+        Something is wrong with a key.
+        """
+        line = lineOf(self._source, path)
+        where = f"{'.'.join(path)}: " if path else ""
+        self.complaints.append((line, f"{self._file}:{line}: {where}{text}"))
+
+    def take(
+        self, table: dict[str, Any], path: Sequence[str], kind: type[Any], default: Any
+    ) -> Any:
+        """
+        Take the value of the key that C{path} ends with out of its table.
+
+        @param default: what it is if it is not there, or wrong; C{None} if it has
+            to be there.
+        """
+        if path[-1] not in table:
+            if default is None:
+                self.complain(path, "is missing")
+            return default
+        value = table.pop(path[-1])
+        if kind is float and type(value) in (int, float):
+            if 0 <= value < float("inf"):
+                return float(value)
+            self.complain(path, f"must be at least 0, not {value}")
+        elif type(value) is kind:
+            return value
+        else:
+            self.complain(path, f"must be {_KINDS[kind]}, not {value!r}")
+        return default
+
+    def unknown(self, table: dict[str, Any], path: Sequence[str]) -> None:
+        """
+        What is left in a table is not known.
+        """
+        for key in table:
+            self.complain([*path, key], "unknown key")
+
+    def tunnel(self, name: str, table: object) -> Tunnel | None:
+        """
+        A tunnel, if it is one.
+        """
+        path = ["tunnels", name]
+        if not isinstance(table, dict):
+            self.complain(path, "must be a table with from and to")
+            return None
+        source = self.take(table, [*path, "from"], str, None)
+        target = self.take(table, [*path, "to"], str, None)
+        timeout = self.take(table, [*path, "connect-timeout"], float, CONNECT_TIMEOUT)
+        self.unknown(table, path)
+        if source is None or target is None:
+            return None
+        return Tunnel(name, source, target, timeout)
+
+
+_KINDS = {
+    str: "a string",
+    float: "a number of seconds",
+    bool: "true or false",
+    dict: "a table",
+}
+
+
+def readConfig(
+    reactor: Any,
+    file: str,
+    insecureCarrier: bool = False,
+    drain: float | None = None,
+) -> TunnelConfig:
+    """
+    Read a file, and check all that can be checked without doing anything.
+
+    @param insecureCarrier: what the command line says; the file may say it too.
+    @param drain: what the command line says; this goes before the file.
+    @raise BadConfig: something is wrong with it.
+    """
+    toml = _toml()
+    try:
+        with open(file, encoding="utf-8") as stream:
+            source = stream.read()
+    except OSError as error:
+        raise BadConfig([f"{file}: {error.strerror or error}"]) from None
+    except UnicodeDecodeError:
+        raise BadConfig([f"{file}: is not UTF-8"]) from None
+    try:
+        content = toml.loads(source)
+    except toml.TOMLDecodeError as error:
+        raise BadConfig([_syntaxError(file, source, str(error))]) from None
+    reader = _Reader(file, source)
+    saidDrain = reader.take(content, ["drain"], float, DRAIN)
+    insecure = reader.take(content, ["insecure-carrier"], bool, False)
+    insecure = insecure or insecureCarrier
+    tables = reader.take(content, ["tunnels"], dict, {})
+    reader.unknown(content, [])
+    if not tables and not reader.complaints:
+        reader.complain([], "there are no tunnels")
+    tunnels = []
+    for name, table in tables.items():
+        tunnel = reader.tunnel(name, table)
+        if tunnel is not None:
+            tunnels.append(tunnel)
+            for key, complaint in checkTunnel(reactor, tunnel, insecure):
+                reader.complain(["tunnels", name, key], complaint)
+    if reader.complaints:
+        raise BadConfig([text for _, text in sorted(reader.complaints)])
+    return TunnelConfig(tuple(tunnels), saidDrain if drain is None else drain, insecure)
+
+
+def _syntaxError(file: str, source: str, text: str) -> str:
+    """
+    A complaint of TOML's parser, in our form.
+    """
+    found = re.fullmatch(r"(.*) \(at line (\d+), column (\d+)\)", text, re.DOTALL)
+    if found is None:
+        # At the end of the document.
+        last = max(1, len(source.splitlines()))
+        return f"{file}:{last}: {re.sub(r' *[(]at.*[)]$', '', text)}"
+    return f"{file}:{found[2]}: {found[1]} (column {found[3]})"
