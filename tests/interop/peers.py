@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import functools
 import hashlib
 import json
 import os
@@ -164,6 +165,7 @@ def _locked(path: Path) -> Iterator[None]:
         yield
 
 
+@functools.cache
 def build(toolchain: Toolchain) -> Path:
     """
     The peer's binary: the one of an earlier run if nothing has changed since.

@@ -43,7 +43,7 @@ func kind(err error) string {
 		return "timeout"
 	case strings.Contains(text, "reset"):
 		return "reset"
-	case strings.Contains(text, "go away"):
+	case strings.Contains(text, "go away"), strings.Contains(text, "not accepting connections"):
 		return "goaway"
 	case strings.Contains(text, "closed"), strings.Contains(text, "shutdown"), strings.Contains(text, "EOF"):
 		return "closed"
