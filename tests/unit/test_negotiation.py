@@ -31,9 +31,9 @@ def test_simpleOpener() -> None:
     """
     opener = SimpleOpener(b"/a", False)
     assert opener.greet() == b"\x02/a"
-    assert opener.receive(b"\x02/", True) == b""
-    assert not opener.selected
-    opener.receive(b"arest", True)
+    for data in (b"\x02/", b"arest"):
+        assert not opener.selected
+        assert opener.receive(data, True) == b""
     assert opener.selected == b"/a"
     assert opener.unread == b"rest"
 
