@@ -25,7 +25,7 @@ from __future__ import annotations
 
 import socket
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any, cast
@@ -39,6 +39,7 @@ from twisted.internet.interfaces import (
     IProtocol,
     IProtocolFactory,
     IPushProducer,
+    IStreamClientEndpoint,
     ITCPTransport,
     ITransport,
 )
@@ -49,10 +50,12 @@ from twisted.python.failure import Failure
 from twisted.python.log import ILogContext
 from zope.interface import implementer
 
+from twisted_mux.address import MuxAddress
 from twisted_mux.config import MuxConfig
 from twisted_mux.engine.session import Session
 from twisted_mux.errors import MuxError, NotSupported, SessionClosed, UsageError
 from twisted_mux.interfaces import IMuxSession
+from twisted_mux.negotiation.proposing import NamedClientEndpoint
 from twisted_mux.opening import Opening
 from twisted_mux.reasons import SessionLost
 from twisted_mux.statistics import SessionStatistics
@@ -145,7 +148,6 @@ class MuxProtocol(Protocol):
         self._closedByUs = False
         self._closing = False
         self._lostReason: Failure | None = None
-        self._logContext = {ILogContext: _LogContext(self)}
 
     # What a carrier's transport calls.
 
@@ -162,8 +164,12 @@ class MuxProtocol(Protocol):
 
                 self.reactor = reactor
         self._seconds = self.reactor.seconds
-        self.hostAddress = transport.getHost()
-        self.peerAddress = transport.getPeer()
+        self._noteAddresses()
+        # What comes first may be a header that tells other addresses (haproxy:).
+        self.dataReceived = self._firstReceived  # type: ignore[method-assign]
+        # All else happens in this thread, the reactor's.
+        self._contexts = context.theContextTracker.currentContext().contexts
+        self._context = {**self._contexts[-1], ILogContext: _LogContext(self)}
         _tuneCarrier(transport)
         self.engine = Session(
             self._codec, self._role, self.config, self, self._seconds()
@@ -172,11 +178,30 @@ class MuxProtocol(Protocol):
         if self._started is not None:
             self._started(self)
 
+    def _noteAddresses(self) -> None:
+        transport = cast(ITransport, self.transport)
+        try:
+            self.hostAddress = transport.getHost()
+            self.peerAddress = transport.getPeer()
+        except NotImplementedError:
+            # A process has none.
+            self.hostAddress = self.peerAddress = MuxAddress(self.wire, None)
+
+    def _firstReceived(self, data: bytes) -> None:
+        del self.dataReceived
+        self._noteAddresses()
+        self.dataReceived(data)
+
     def dataReceived(self, data: bytes) -> None:
         """
         The carrier delivers.
         """
-        context.call(self._logContext, self.engine.receive, data, self._seconds())
+        # context.call, in a tenth of its time: this is done for every chunk.
+        self._contexts.append(self._context)
+        try:
+            self.engine.receive(data, self._seconds())
+        finally:
+            self._contexts.pop()
         self._flush()
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
@@ -283,12 +308,19 @@ class MuxProtocol(Protocol):
         return self.config.opening == "ack" and self._codec.capabilities.ack
 
     def clientEndpoint(
-        self, name: bytes = b"", address: tuple[str, int] | None = None
-    ) -> SessionClientEndpoint:
+        self,
+        name: bytes = b"",
+        address: tuple[str, int] | None = None,
+        protocol: bytes | Iterable[bytes] | None = None,
+        negotiate: str = "simple",
+    ) -> IStreamClientEndpoint:
         """
         An endpoint whose C{connect} opens a stream; see L{IMuxSession}.
         """
-        return SessionClientEndpoint(self, name, address)
+        endpoint = SessionClientEndpoint(self, name, address)
+        if protocol is None:
+            return endpoint
+        return NamedClientEndpoint(endpoint, protocol, negotiate)
 
     def serverEndpoint(self) -> SessionServerEndpoint:
         """
@@ -451,7 +483,8 @@ class MuxProtocol(Protocol):
         try:
             protocol = factory.buildProtocol(self.peerAddress)
             if protocol is None:
-                stream.leave()
+                # The engine refuses what has no handler.
+                stream.handler = None
                 return
             transport.connectionOpened(protocol)
         except BaseException:
@@ -519,7 +552,7 @@ class MuxProtocol(Protocol):
             self._laters = []
             for function in laters:
                 function()
-        context.call(self._logContext, self.engine.turn, self._seconds())
+        context.call(self._context, self.engine.turn, self._seconds())
         if self._lostReason is None:
             self._flush()
 
@@ -535,7 +568,7 @@ class MuxProtocol(Protocol):
         """
         engine = self.engine
         room = self.config.turnBytes
-        while engine.hasOutput and not self._carrierPaused:
+        while not self._carrierPaused and engine.hasOutput:
             if room <= 0:
                 self.wake(False)
                 break

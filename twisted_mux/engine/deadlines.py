@@ -60,7 +60,7 @@ class Deadlines:
         """
         The peer has to acknowledge a stream.
         """
-        if self._opening.seconds:
+        if self._opening.seconds and stream not in self._opening:
             self._begin(self._opening, stream, now)
 
     def acknowledged(self, stream: Stream) -> None:
@@ -80,7 +80,7 @@ class Deadlines:
 
     def halfClosed(self, stream: Stream, now: float) -> None:
         """
-        Our direction of a stream has ended.
+        One direction of a stream has ended.
         """
         if self._halfClosed.seconds:
             self._progress[stream] = stream.bytesReceived + stream.bytesSent
@@ -133,13 +133,17 @@ class Deadlines:
         """
         self._pausedAt = None
 
-    def midFrame(self, partial: bool, now: float) -> None:
+    def midFrame(self, kept: int, size: int, now: float) -> None:
         """
-        The last chunk ended within a header, or not.
+        A chunk was read.
+
+        @param kept: how many bytes at its end are a part of a header.
+        @param size: how many bytes it has; if that is fewer the header has begun
+            in a chunk before.
         """
-        if not partial:
+        if not kept:
             self._partialAt = None
-        elif self._partialAt is None:
+        elif self._partialAt is None or kept <= size:
             self._partialAt = now
             if self._config.frameTimeout:
                 self.due(now + self._config.frameTimeout)

@@ -79,7 +79,7 @@ class Opener:
             raise TooManyStreams(f"{most} streams are open")
         if key is None:
             key = self._nextKey()
-        elif key in session.streams:
+        elif key in session.streams or key in session.table.owed:
             raise KeyInUse(f"stream {session.describeKey(key)} is open already")
         return key
 

@@ -24,19 +24,30 @@ class Outbox:
 
     @ivar controlSize: bytes of control frames that wait.
     @ivar bytesTaken: bytes taken so far.
+    @ivar done: the streams that L{settle} has something to tell.
     """
 
-    __slots__ = ("_control", "_done", "bytesTaken", "controlSize", "scheduler")
+    __slots__ = (
+        "_busy",
+        "_control",
+        "_sparse",
+        "bytesTaken",
+        "controlSize",
+        "done",
+        "scheduler",
+    )
 
     def __init__(self, codec: Codec) -> None:
         self.scheduler = Scheduler(codec)
+        self._sparse = self.scheduler.sparse
+        self._busy = self.scheduler.busy
         self._control: list[bytes] = []
-        self._done: list[Stream] = []
+        self.done: list[Stream] = []
         self.controlSize = 0
         self.bytesTaken = 0
 
     def __bool__(self) -> bool:
-        return bool(self._control or self.scheduler)
+        return bool(self._control or self._sparse or self._busy)
 
     def control(self, frame: bytes) -> None:
         """
@@ -54,7 +65,7 @@ class Outbox:
         # A new list even if it was empty: this one is the caller's now.
         self._control = []
         self.controlSize = 0
-        size += self.scheduler.fill(out, room - size, self._done)
+        size += self.scheduler.fill(out, room - size, self.done)
         self.bytesTaken += size
         return out
 
@@ -69,10 +80,10 @@ class Outbox:
         Tell the streams whose data has been taken, and that wanted to know,
         one after the other.
         """
-        done = self._done
+        done = self.done
         if not done:
             return
-        self._done = []
+        self.done = []
         for stream in done:
             handler = stream.handler
             if handler is None:

@@ -47,6 +47,8 @@ class Reader:
 
     @ivar held: what the chunks that wait for readers cost, in bytes, all of
         the session's streams together.
+    @ivar deliverable: the streams that have something for their readers, which
+        is delivered in the next turn.
     @ivar current: the stream whose payload was delivered last.
     @ivar now: when the current call began, in seconds.
     """
@@ -81,7 +83,7 @@ class Reader:
         self._lowWater = self._window - grantStep(self._window) + 1
         if self._tolerance and capabilities.credit is Credit.CUMULATIVE:
             self._lowWater = self._initialReceive
-        self._deliverable: list[Stream] = []
+        self.deliverable: list[Stream] = []
         self._grown = 0
         self._resets = TokenBucket(config.resetBurst, config.resetRate, now)
         self._idles = TokenBucket(config.idleBurst, config.idleRate, now)
@@ -111,13 +113,6 @@ class Reader:
         The receive window that a new stream is announced with, in bytes.
         """
         return self._window
-
-    @property
-    def hasDeliveries(self) -> bool:
-        """
-        Does anything wait for the next turn?
-        """
-        return bool(self._deliverable)
 
     # Payload.
 
@@ -200,25 +195,25 @@ class Reader:
         """
         if not stream.queued:
             stream.queued = True
-            self._deliverable.append(stream)
+            self.deliverable.append(stream)
 
     def deliverHeld(self, room: int) -> None:
         """
         Give readers what waits for them, until about C{room} bytes have been
         delivered; the rest waits for another turn.
         """
-        streams = self._deliverable
-        self._deliverable = []
+        streams = self.deliverable
+        self.deliverable = []
         for position, stream in enumerate(streams):
             if room <= 0:
-                self._deliverable[:0] = streams[position:]
+                self.deliverable[:0] = streams[position:]
                 return
             stream.queued = False
             room -= self._drain(stream, room)
 
     def _drain(self, stream: Stream, room: int) -> int:
         given = 0
-        while stream.reading and stream.handler is not None:
+        while stream.reading and not stream.queued and stream.handler is not None:
             if given >= room:
                 self.deliverLater(stream)
                 return given
@@ -237,6 +232,15 @@ class Reader:
             self._deliver(stream, data)
         self._session.readOn()
         return given
+
+    def unread(self, stream: Stream, data: bytes) -> None:
+        """
+        A reader gives back a part of what it was given.
+        """
+        stream.flowing = False
+        if data:
+            self.held += stream.holdFirst(data)
+        self.deliverLater(stream)
 
     def dropHeld(self, stream: Stream) -> None:
         """
@@ -387,7 +391,9 @@ class Reader:
             # Some peers (hashicorp's yamux) have only this answer to a stream
             # that has ended before they accept it.
             session.table.acknowledged(stream)
-        if stream.state is State.CLOSED and self._streams.get(key) is stream:
+        if stream.state is not State.CLOSED:
+            session.table.halfClosed(stream)
+        elif self._streams.get(key) is stream:
             session.table.remove(stream)
         if stream.handler is None:
             return
@@ -410,7 +416,7 @@ class Reader:
     def openOrEndReceived(self, key: Key) -> None:
         if key in self._streams:
             self.endReceived(key)
-        else:
+        elif not self._session.table.settleEnd(key):
             self.openReceived(key, 0, b"")
 
     def pingReceived(self, value: int) -> None:

@@ -42,32 +42,30 @@ class Scheduler:
 
     @ivar sparse: the streams that had nothing to send before.  Whoever puts
         one in sets its C{turn} to L{SPARSE}.
+    @ivar busy: the streams that had something to send when it was last their turn.
     """
 
-    __slots__ = ("_busy", "_codec", "_quantum", "sparse")
+    __slots__ = ("_codec", "_quantum", "busy", "sparse")
 
     def __init__(self, codec: Codec) -> None:
         self._codec = codec
         self._quantum = codec.maxFrame
         self.sparse: deque[Stream] = deque()
-        self._busy: deque[Stream] = deque()
-
-    def __bool__(self) -> bool:
-        return bool(self.sparse or self._busy)
+        self.busy: deque[Stream] = deque()
 
     def addBusy(self, stream: Stream) -> None:
         """
         A stream that is in no queue goes on after it had to wait for credit.
         """
         stream.turn = BUSY
-        self._busy.append(stream)
+        self.busy.append(stream)
 
     def clear(self) -> None:
         """
         Nobody has anything to send any more.
         """
         self.sparse.clear()
-        self._busy.clear()
+        self.busy.clear()
 
     def fill(self, out: list[bytes], room: int, done: list[Stream]) -> int:
         """
@@ -81,7 +79,7 @@ class Scheduler:
         @return: how many bytes were appended.
         """
         sparse = self.sparse
-        busy = self._busy
+        busy = self.busy
         quantum = self._quantum
         payloadHeader = self._codec.payloadHeader
         filled = 0

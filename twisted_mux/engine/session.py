@@ -114,7 +114,9 @@ class Session:
         self._outbox = Outbox(self.codec)
         self._sparse = self._outbox.scheduler.sparse
         self.table = StreamTable(self, self.streams, self._reader, self._deadlines)
+        self._budget = config.receiveBudget or 0
         self._unread = b""
+        self._partial = 0
         self._corked = False
         self._woken = False
         self._goneAway = False
@@ -142,8 +144,10 @@ class Session:
             return
         self._corked = True
         self._read(data)
+        if self.table.later:
+            self.table.begin(now)
         self._corked = False
-        if self._reader.hasDeliveries or self._unread:
+        if self._reader.deliverable or self._unread:
             self._wake(True)
 
     def _read(self, data: bytes) -> None:
@@ -154,10 +158,19 @@ class Session:
             return
         if self.over:
             return
-        # In front of what a carrier may have delivered meanwhile.
-        self._unread = rest + self._unread
-        self._deadlines.midFrame(self.codec.midFrame, self._now)
-        self.readOn()
+        if rest:
+            # In front of what a carrier may have delivered meanwhile.
+            self._unread = rest + self._unread
+        kept = self.codec.midFrame
+        if kept or self._partial:
+            self._partial = kept
+            self._deadlines.midFrame(kept, len(data), self._now)
+        if (
+            self._unread
+            or self._reader.held >= self._budget
+            or self._outbox.controlSize > self.config.controlBacklog
+        ):
+            self.readOn()
 
     def turn(self, now: float) -> None:
         """
@@ -172,8 +185,9 @@ class Session:
             self._read(unread)
             self.readOn()
         self._reader.deliverHeld(self.config.turnBytes)
+        self.table.begin(now)
         self._corked = False
-        if self._reader.hasDeliveries or (self._unread and self._withinBudgets):
+        if self._reader.deliverable or (self._unread and self._withinBudgets):
             self._wake(False)
 
     def takeOutput(self, room: int) -> list[bytes]:
@@ -202,11 +216,13 @@ class Session:
         What L{takeOutput} took has been passed on: tell the streams that wait
         for that, one after the other.
         """
+        if not self._outbox.done:
+            return
         self._corked = True
         self._outbox.settle()
         self._corked = False
-        if self._reader.hasDeliveries or self._unread:
-            # Somebody resumed, or the carrier delivered, meanwhile.
+        if self._reader.deliverable or self._unread or self.table.later:
+            # Somebody resumed or left, or the carrier delivered, meanwhile.
             self._wake(False)
 
     def tick(self, now: float) -> None:
@@ -277,7 +293,7 @@ class Session:
         @raise KeyInUse: the key is open already.
         @raise NotSupported: the wire has no names.
         """
-        return self.table.open(handler, name, key, self._now)
+        return self.table.open(handler, name, key)
 
     def start(self, stream: Stream) -> None:
         """
@@ -437,6 +453,14 @@ class Session:
         if not self._corked:
             self._wake(False)
 
+    def unread(self, stream: Stream, data: bytes) -> None:
+        """
+        A stream's reader gives back a part of what it was given.
+        """
+        self._reader.unread(stream, data)
+        if not self._corked:
+            self._wake(False)
+
     def _wake(self, afresh: bool) -> None:
         if afresh or not self._woken:
             self._woken = True
@@ -457,10 +481,9 @@ class Session:
         """
         Can more be received, as far as what waits on this side goes?
         """
-        config = self.config
         return (
-            self._reader.held < (config.receiveBudget or 0)
-            and self._outbox.controlSize <= config.controlBacklog
+            self._reader.held < self._budget
+            and self._outbox.controlSize <= self.config.controlBacklog
         )
 
     def probe(self) -> None:

@@ -229,6 +229,15 @@ class Stream:
         elif self.state is State.OPEN or self.state is State.LOCAL_ENDED:
             self.flowing = not self.queued
 
+    def unread(self, data: bytes) -> None:
+        """
+        Put back C{data}, the rest of what the reader was given last: whoever is
+        the C{receiver} by then gets it in a later turn, before what came after
+        it.  With nothing to put back, what comes is for a later turn as well.
+        To be called from within the delivery only.
+        """
+        self._session.unread(self, data)
+
     def leave(self) -> None:
         """
         The owner has done with the stream; it is told nothing more.  What
@@ -368,6 +377,20 @@ class Stream:
             backlog.append(data)
             self.backlogSize = before + len(data) + CHUNK_CHARGE
         return self.backlogSize - before
+
+    def holdFirst(self, data: bytes) -> int:
+        """
+        Keep a chunk in front of what is kept already.
+
+        @return: what it costs, in bytes.
+        """
+        if self._backlog is None:
+            self._backlog = deque()
+        self._backlog.appendleft(data)
+        cost = len(data) + CHUNK_CHARGE
+        self.held += len(data)
+        self.backlogSize += cost
+        return cost
 
     def nextHeld(self) -> bytes | None:
         """

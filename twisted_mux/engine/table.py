@@ -12,6 +12,9 @@ credit is returned, so that the peer can finish.  If nothing moves for
 C{lingerTimeout}, it is given up.
 
 B{A stream that is refused} never gets into the table.
+
+B{Time} is known in turns only, so the time limits of what an owner asks for
+begin in the turn that follows (L{StreamTable.begin}).
 """
 
 from __future__ import annotations
@@ -22,6 +25,7 @@ from twisted_mux.engine.opener import Opener
 from twisted_mux.engine.scheduler import IDLE
 from twisted_mux.engine.states import Event, State
 from twisted_mux.engine.stream import Stream
+from twisted_mux.errors import ProtocolError
 
 if TYPE_CHECKING:
     from twisted_mux.engine.deadlines import Deadlines
@@ -38,9 +42,21 @@ class StreamTable:
 
     @ivar streams: the streams by their keys; to be looked at only.
     @ivar opener: what this side may open.
+    @ivar later: the streams that L{begin} has something to do for.
+    @ivar owed: keys of streams that are not here (any more), but that the peer
+        has not ended yet, on a wire where its end could be taken for an open.
     """
 
-    __slots__ = ("_deadlines", "_ended", "_reader", "_session", "opener", "streams")
+    __slots__ = (
+        "_deadlines",
+        "_ended",
+        "_reader",
+        "_session",
+        "later",
+        "opener",
+        "owed",
+        "streams",
+    )
 
     def __init__(
         self,
@@ -56,6 +72,9 @@ class StreamTable:
         # Streams that have ended in both directions, and that their owners
         # have not left yet.
         self._ended: dict[Stream, None] = {}
+        # Streams to which something happened that has a time limit.
+        self.later: list[Stream] = []
+        self.owed: dict[Key, None] = {}
         self.opener = Opener(session, session.codec.keys())
 
     @property
@@ -65,11 +84,40 @@ class StreamTable:
         """
         return len(self.streams) - self.opener.live
 
+    # Times.
+
+    def _beginLater(self, stream: Stream) -> None:
+        # A request of the owner's may come long after the last turn, and only
+        # turns know what time it is.
+        self.later.append(stream)
+        self._session.wakeUp()
+
+    def begin(self, now: float) -> None:
+        """
+        Begin the times of the streams that were opened, or half-closed, or left
+        since the last call.
+        """
+        later = self.later
+        if not later:
+            return
+        self.later = []
+        deadlines = self._deadlines
+        for stream in later:
+            if stream.state is State.CLOSED:
+                continue
+            if not stream.acknowledged and self._session.capabilities.ack:
+                deadlines.opened(stream, now)
+            if stream.handler is None:
+                deadlines.lingers(stream, now)
+                # A peer that waits for credit has to find out that nobody
+                # reads, or, without a reset, be able to finish.
+                self._reader.returnCredit(stream)
+            elif stream.state is not State.OPEN:
+                deadlines.halfClosed(stream, now)
+
     # Opening.
 
-    def open(
-        self, handler: StreamHandler, name: bytes, key: Key | None, now: float
-    ) -> Stream:
+    def open(self, handler: StreamHandler, name: bytes, key: Key | None) -> Stream:
         """
         See L{Session.openStream<twisted_mux.engine.session.Session>}.
         """
@@ -82,7 +130,7 @@ class StreamTable:
         stream.queued = True
         session.counters.streamsOpened += 1
         if session.capabilities.ack:
-            self._deadlines.opened(stream, now)
+            self.later.append(stream)
         session.control(frame)
         return stream
 
@@ -127,6 +175,24 @@ class StreamTable:
         # Without a reset the peer sees a stream that ends at once.
         reset = session.capabilities.reset
         session.control(codec.encodeReset(key) if reset else codec.encodeEnd(key))
+        self._oweEnd(key)
+
+    def _oweEnd(self, key: Key) -> None:
+        if self._session.capabilities.addressed:
+            self.owed[key] = None
+            if len(self.owed) > self._session.config.rememberedStreams:
+                del self.owed[next(iter(self.owed))]
+
+    def settleEnd(self, key: Key) -> bool:
+        """
+        The peer opens a stream, or ends one that was refused or given up.
+
+        @return: is it an end?
+        """
+        if key not in self.owed:
+            return False
+        del self.owed[key]
+        return True
 
     def acknowledged(self, stream: Stream) -> None:
         """
@@ -153,9 +219,16 @@ class StreamTable:
         stream.advance(Event.SEND_END)
         if stream.state is State.CLOSED:
             self.remove(stream)
-        elif stream.handler is not None:
-            self._deadlines.halfClosed(stream, self._reader.now)
+        else:
+            self.halfClosed(stream)
         return self._session.codec.encodeEnd(stream.key)
+
+    def halfClosed(self, stream: Stream) -> None:
+        """
+        One direction of a stream has ended.
+        """
+        if stream.handler is not None and self._session.config.halfClosedTimeout:
+            self._beginLater(stream)
 
     def left(self, stream: Stream) -> None:
         """
@@ -164,9 +237,7 @@ class StreamTable:
         self._ended.pop(stream, None)
         self._reader.dropHeld(stream)
         if stream.state is not State.CLOSED:
-            self._deadlines.lingers(stream, self._reader.now)
-        # A peer that waits for credit has to find out that nobody reads.
-        self._reader.returnCredit(stream)
+            self._beginLater(stream)
 
     def drop(self, stream: Stream) -> None:
         """
@@ -189,8 +260,20 @@ class StreamTable:
             stream.ending = True
             if stream.turn == IDLE:
                 session.ready(stream)
-        self._deadlines.lingers(stream, self._reader.now)
-        self._reader.returnCredit(stream)
+        self._beginLater(stream)
+
+    def refuse(self, stream: Stream, error: MuxError) -> None:
+        """
+        Drop a stream because its peer broke a rule of the application's, and
+        tell its owner.  It counts as a reset that the peer has caused; with one
+        too many the session ends.
+        """
+        try:
+            self._reader.chargeReset()
+        except ProtocolError as excess:
+            self._session.fail(excess)
+        else:
+            self.lose(stream, error)
 
     def lose(self, stream: Stream, error: MuxError) -> None:
         """
@@ -211,6 +294,7 @@ class StreamTable:
             self.drop(stream)
         else:
             self.close(stream, Event.LOSE)
+            self._oweEnd(stream.key)
 
     def close(self, stream: Stream, event: Event) -> None:
         """
@@ -248,6 +332,7 @@ class StreamTable:
         """
         streams = list(self.streams.values())
         self.streams.clear()
+        self.opener.live = 0
         for stream in streams:
             handler = stream.handler
             stream.handler = None

@@ -108,6 +108,8 @@ class Capabilities:
         so that it has to be sent last?
     @ivar names: does an open frame carry a name?
     @ivar addressed: is the key of a stream an address that the opener picks?
+    @ivar messages: is a frame a message, whose bounds mean something to peers
+        (see L{Codec.payloadMissing})?
     @ivar keepAlive: seconds of the wire's customary keep-alive; 0 is none.
     @ivar keepAliveTimeout: seconds after which its peers give a silent session
         up.
@@ -134,6 +136,7 @@ class Capabilities:
     goAwayEndsStreams: bool = False
     names: bool = False
     addressed: bool = False
+    messages: bool = False
     keepAlive: float = 0
     keepAliveTimeout: float = 0
     duplicateOpen: Breach = Breach.SESSION
@@ -329,12 +332,21 @@ class Codec:
         raise NotImplementedError(f"{type(self).__name__}.receive")
 
     @property
-    def midFrame(self) -> bool:
+    def midFrame(self) -> int:
         """
-        Has the beginning of a header or of a control frame arrived, but not
-        all of it?
+        How many bytes of a header or of a control frame have arrived that is
+        not whole yet; 0 between two of them, and within a payload.
         """
         raise NotImplementedError(f"{type(self).__name__}.midFrame")
+
+    def payloadMissing(self, key: Key) -> int:
+        """
+        How many bytes are still to come of the frame from which the stream's
+        payload was passed on last.  With 0 the message is at its end; other
+        wires than those whose frames are messages
+        (C{capabilities.messages}) don't tell, and say 0.
+        """
+        return 0
 
     def payloadHeader(self, key: Key, length: int) -> bytes:
         """

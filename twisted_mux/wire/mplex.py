@@ -123,6 +123,7 @@ class MplexCodec(Codec):
         credit=Credit.NONE,
         reset=True,
         names=True,
+        messages=True,
         # multiplex.go, handleIncoming: a stream whose peer closed is unknown
         # from then on, and frames for it are skipped.
         afterEnd=Breach.IGNORE,
@@ -175,8 +176,11 @@ class MplexCodec(Codec):
         return f"{opener.value}-{number >> 1}"
 
     @property
-    def midFrame(self) -> bool:
-        return bool(self._buffer)
+    def midFrame(self) -> int:
+        return len(self._buffer)
+
+    def payloadMissing(self, key: Key) -> int:
+        return self._missing if key == self._key and not self._skip else 0
 
     def receive(self, data: bytes) -> bytes:
         sink = self._sink

@@ -86,8 +86,8 @@ class _SmuxCodec(Codec):
         return iter(range(3 if self._role is Role.CLIENT else 2, 0x100000000, 2))
 
     @property
-    def midFrame(self) -> bool:
-        return bool(self._buffer)
+    def midFrame(self) -> int:
+        return len(self._buffer)
 
     def receive(self, data: bytes) -> bytes:
         sink = self._sink

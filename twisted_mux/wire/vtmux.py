@@ -142,8 +142,8 @@ class VtmuxCodec(Codec):
         return "{}:{}".format(*self.addressOfKey(key))
 
     @property
-    def midFrame(self) -> bool:
-        return bool(self._buffer)
+    def midFrame(self) -> int:
+        return len(self._buffer)
 
     def receive(self, data: bytes) -> bytes:
         sink = self._sink

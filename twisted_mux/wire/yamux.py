@@ -103,8 +103,8 @@ class HeaderCodec(Codec):
         return iter(range(1 if self._role is Role.CLIENT else 2, 0x100000000, 2))
 
     @property
-    def midFrame(self) -> bool:
-        return bool(self._buffer)
+    def midFrame(self) -> int:
+        return len(self._buffer)
 
     def receive(self, data: bytes) -> bytes:
         if self._buffer:
