@@ -136,8 +136,9 @@ class TunnelService(Service):
     def _notStarted(self, reason: Failure, running: RunningTunnel) -> None:
         if self._stopping:
             return
-        self._complaint = f"tunnel {running.tunnel.name}: {reason.getErrorMessage()}"
-        self._log.critical("{complaint}", complaint=self._complaint)
+        name, why = running.tunnel.name, reason.getErrorMessage()
+        self._complaint = f"tunnel {name}: {why}"
+        self._log.critical("tunnel {tunnel}: {why}", tunnel=name, why=why)
         if not self._starting:
             atexit.register(_exitWithFailure)
             self._stopReactor()
@@ -203,7 +204,12 @@ class TunnelService(Service):
 
     async def _stop(self) -> None:
         everything = self._all
-        stopping = [running.stopListening() for running in self.tunnels.values()]
+        limit = self._reactor.callLater(self.config.drain, self.cut)
+        await within(
+            self._reactor,
+            CLOSE_TIMEOUT,
+            [running.stopListening() for running in self.tunnels.values()],
+        )
         live = self.live
         if live:
             self._log.info(
@@ -211,12 +217,11 @@ class TunnelService(Service):
                 live=live,
                 seconds=self.config.drain,
             )
-        limit = self._reactor.callLater(self.config.drain, self.cut)
         await allOf([running.bridge.whenIdle() for running in everything])
         if limit.active():
             limit.cancel()
-        stopping += [running.closeCarriers() for running in everything]
-        await within(self._reactor, CLOSE_TIMEOUT, stopping)
+        closing = [running.closeCarriers() for running in everything]
+        await within(self._reactor, CLOSE_TIMEOUT, closing)
 
     def cut(self) -> None:
         """

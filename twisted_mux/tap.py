@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable
 from typing import Any
 
 from twisted.logger import ILogObserver, textFileLogObserver
@@ -30,7 +29,7 @@ from twisted_mux.tunnel_config import (
     readConfig,
 )
 
-__all__ = ["Options", "makeService"]
+__all__ = ["Options", "makeService", "twistdObserver"]
 
 
 class Options(usage.Options):
@@ -193,21 +192,25 @@ class Options(usage.Options):
         elif wanted == "json":
             if parent.get("syslog"):
                 raise usage.UsageError("--log-format json does not go with --syslog")
-            parent["logger"] = _twistdObserver(parent)
+            # It is looked up there by name, and called without arguments.
+            _twistd.update(
+                file=parent.get("logfile"), stays=bool(parent.get("nodaemon"))
+            )
+            parent["logger"] = f"{__name__}.{twistdObserver.__name__}"
 
 
-def _twistdObserver(parent: Any) -> Callable[[], ILogObserver]:
+# Where twistd is to log, and does its process stay in the foreground?
+_twistd: dict[str, Any] = {}
+
+
+def twistdObserver() -> ILogObserver:
     """
-    What makes the observer that C{twistd} logs with, to where it would have logged.
+    The observer for C{twistd}: JSON, to where it would have logged text.
     """
-
-    def make() -> ILogObserver:
-        file = parent.get("logfile")
-        if parent.get("nodaemon") and file in (None, "", "-"):
-            return jsonLines(sys.stdout)
-        return jsonLines(LogFile.fromFullPath(file or "twistd.log"))
-
-    return make
+    file = _twistd.get("file")
+    if file == "-" or (_twistd.get("stays") and not file):
+        return jsonLines(sys.stdout)
+    return jsonLines(LogFile.fromFullPath(file or "twistd.log"))
 
 
 def makeService(options: Options) -> TunnelService:
