@@ -483,8 +483,9 @@ class MuxProtocol(Protocol):
         try:
             protocol = factory.buildProtocol(self.peerAddress)
             if protocol is None:
-                # The engine refuses what has no handler.
-                stream.handler = None
+                # As TCP does: accepted, then closed.  (To refuse streams, have
+                # no factory.)
+                stream.leave()
                 return
             transport.connectionOpened(protocol)
         except BaseException:
