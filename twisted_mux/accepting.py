@@ -25,6 +25,7 @@ from twisted.internet.interfaces import (
 )
 from twisted.python.failure import Failure
 
+from twisted_mux.address import describeAddress
 from twisted_mux.carrier_session import CarrierSession
 from twisted_mux.carriers import Carrier, CarrierFactory, Carriers
 from twisted_mux.config import MuxConfig
@@ -150,7 +151,9 @@ class AcceptedCarriers(Carriers):
         See L{Carriers.buildSession}.
         """
         session = super().buildSession(codec)
-        session.whenUp().addCallbacks(self._accepted, self._notAccepted)
+        session.whenUp().addCallbacks(
+            self._accepted, self._notAccepted, errbackArgs=(session,)
+        )
         return session
 
     def _accepted(self, session: CarrierSession) -> None:
@@ -162,8 +165,12 @@ class AcceptedCarriers(Carriers):
                 self._stopWaiting(connecting)
                 connecting.openOn(carrier)
 
-    def _notAccepted(self, reason: Failure) -> None:
-        self._log.info("carrier refused: {why}", why=reason.getErrorMessage())
+    def _notAccepted(self, reason: Failure, session: CarrierSession) -> None:
+        self._log.info(
+            "carrier from {peer} refused: {why}",
+            peer=describeAddress(session.peerAddress),
+            why=reason.getErrorMessage(),
+        )
 
     # Streams that we open.
 

@@ -4,6 +4,9 @@ When is a carrier up?
 When its connection is made and, where that is TLS, when the handshake is through as
 well: Twisted calls C{connectionMade} before, and a stream that were opened at that
 time would go to a peer that may still turn out to be nobody we know.
+
+A peer that does not get through its handshake is dropped after a while: whoever
+dialled would wait for ever, and whoever listens would hold a connection for nothing.
 """
 
 from __future__ import annotations
@@ -11,7 +14,8 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from twisted.internet.defer import Deferred
-from twisted.internet.interfaces import IHandshakeListener
+from twisted.internet.error import TimeoutError as TwistedTimeout
+from twisted.internet.interfaces import IDelayedCall, IHandshakeListener
 from twisted.internet.protocol import connectionDone
 from twisted.python.failure import Failure
 from zope.interface import implementer
@@ -23,7 +27,10 @@ try:
 except ImportError:  # pragma: no cover - without pyOpenSSL
     _TLS = None  # type: ignore[assignment,misc]
 
-__all__ = ["CarrierSession"]
+__all__ = ["HANDSHAKE_TIMEOUT", "CarrierSession"]
+
+#: Seconds that the handshake of TLS may take.
+HANDSHAKE_TIMEOUT = 30.0
 
 
 @implementer(IHandshakeListener)
@@ -33,6 +40,8 @@ class CarrierSession(MuxProtocol):
     """
 
     _up = False
+    _timeout: IDelayedCall | None = None
+    _timedOut: Failure | None = None
     _whenUp: Deferred[CarrierSession] | None = None
     _whenPeerLeaves: Callable[[], object] | None = None
 
@@ -41,14 +50,33 @@ class CarrierSession(MuxProtocol):
         See L{MuxProtocol}.
         """
         super().connectionMade()
-        if _TLS is None or not isinstance(self.transport, _TLS):
+        transport: object = self.transport
+        if _TLS is not None and isinstance(transport, _TLS):
+            self._timeout = self.reactor.callLater(HANDSHAKE_TIMEOUT, self._tooLate)
+        else:
             self.handshakeCompleted()
+
+    def _tooLate(self) -> None:
+        self._timeout = None
+        self._timedOut = Failure(
+            TwistedTimeout(
+                string=f"no TLS handshake within {HANDSHAKE_TIMEOUT:g} seconds"
+            )
+        )
+        self.abort()
+
+    def _stopTimeout(self) -> None:
+        call = self._timeout
+        self._timeout = None
+        if call is not None:
+            call.cancel()
 
     def handshakeCompleted(self) -> None:
         """
         See L{IHandshakeListener}.
         """
         self._up = True
+        self._stopTimeout()
         waiting = self._whenUp
         self._whenUp = None
         if waiting is not None:
@@ -58,10 +86,11 @@ class CarrierSession(MuxProtocol):
         """
         See L{MuxProtocol}.
         """
+        self._stopTimeout()
         waiting = self._whenUp
         self._whenUp = None
         if waiting is not None:
-            waiting.errback(reason)
+            waiting.errback(self._timedOut or reason)
         super().connectionLost(reason)
 
     def goAwayReceived(self, code: int) -> None:
