@@ -11,7 +11,7 @@ what every driver may rely on.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import Any, TypeVar
 
 from tests.unit.wire.sinks import Call, RecordingSink, merged
 from twisted_mux.config import MuxConfig
@@ -25,6 +25,8 @@ from twisted_mux.wire.base import Codec, Key, Role
 BATCH = 64 * 1024
 #: After so many turns without an end something must be going round in circles.
 MOST_TURNS = 100_000
+
+E = TypeVar("E", bound=MuxError)
 
 #: What happened to a stream: the name of the event, and what came with it.
 Event = tuple[Any, ...]
@@ -354,6 +356,15 @@ class Driver:
         self.closed = True
         self.session.lost(error)
         self.run()
+
+    def endedWith(self, kind: type[E]) -> E:
+        """
+        The session has ended, with an error of this kind, and told all.
+        """
+        assert type(self.error) is kind, self.error
+        assert self.ended == 1
+        self.assertIdle()
+        return self.error
 
     def assertIdle(self) -> None:
         """
