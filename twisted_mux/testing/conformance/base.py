@@ -121,7 +121,7 @@ class Recorder(Protocol):
     @ivar events: the names of what happened, in order: C{"made"},
         C{"data"}, C{"readLost"}, C{"writeLost"}, C{"lost"}, and whatever else
         was noted.
-    @ivar data: what it received.
+    @ivar received: what it received, to be looked at or cleared.
     @ivar reason: what C{connectionLost} was given.
     @ivar systems: what was in the log's context each time.
     @ivar nested: pairs of events, where the second happened within the first.
@@ -130,7 +130,7 @@ class Recorder(Protocol):
 
     def __init__(self, **on: Action) -> None:
         self.events: list[str] = []
-        self.data = b""
+        self.received = bytearray()
         self.reason: Any = None
         self.systems: dict[str, object] = {}
         self.nested: list[tuple[str, str]] = []
@@ -163,7 +163,7 @@ class Recorder(Protocol):
         """
         Something came.
         """
-        self.data += data
+        self.received += data
         self.note("data")
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
@@ -172,6 +172,13 @@ class Recorder(Protocol):
         """
         self.reason = reason.value
         self.note("lost")
+
+    @property
+    def data(self) -> bytes:
+        """
+        A copy of what it received.
+        """
+        return bytes(self.received)
 
     @property
     def gone(self) -> bool:

@@ -576,7 +576,7 @@ class HalfCloseTests(TransportTestsBase):
         self.assertNotIn("writeLost", client.events)
         server.transport.resumeProducing()
         self.pump()
-        self.assertEqual(len(server.data), size)
+        self.assertEqual(len(server.received), size)
         self.assertEqual(server.events[-1], "readLost")
         self.assertIn("writeLost", client.events)
 

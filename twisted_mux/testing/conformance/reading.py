@@ -326,10 +326,10 @@ class ReadingTests(TransportTestsBase):
             client.transport.write(content[begin : begin + 1000])
         self.pump()
         seen = 0
-        while len(server.data) < len(content):
-            self.assertGreater(len(server.data), seen)
+        while len(server.received) < len(content):
+            self.assertGreater(len(server.received), seen)
             self.assertEqual(server.events.count("data"), len(server.events) - 1)
-            seen = len(server.data)
+            seen = len(server.received)
             before = len(server.events)
             server.transport.resumeProducing()
             self.pump()

@@ -118,7 +118,7 @@ class WritingTests(TransportTestsBase):
         client.transport.abortConnection()
         client.transport.write(b"x")
         self.pump()
-        self.assertLess(len(server.data), 1024 * 1024)
+        self.assertLess(len(server.received), 1024 * 1024)
         self.assertNotIn(b"x", server.data)
         self.assertLost(client, ConnectionAborted)
 
@@ -133,7 +133,7 @@ class WritingTests(TransportTestsBase):
         self.pump()
         server.transport.resumeProducing()
         self.pump()
-        self.assertEqual(len(server.data), size)
+        self.assertEqual(len(server.received), size)
         self.assertLost(client, ConnectionDone)
         self.assertLost(server, ConnectionDone)
 
@@ -226,7 +226,7 @@ class ProducerTests(TransportTestsBase):
             self.assertEqual(producer.calls, ["pause"])
             self.pump()
             self.assertEqual(producer.calls, ["pause", "resume"])
-            self.assertEqual(len(server.data), 1001)
+            self.assertEqual(len(server.received), 1001)
 
     def test_sequencePauses(self) -> None:
         """
@@ -275,7 +275,7 @@ class ProducerTests(TransportTestsBase):
         client.transport.registerProducer(producer, True)
         produce()
         self.pump()
-        self.assertEqual(len(server.data), 50 * 30_000)
+        self.assertEqual(len(server.received), 50 * 30_000)
         self.assertEqual(producer.calls[:4], ["pause", "resume"] * 2)
         self.assertLost(server, ConnectionDone)
 
@@ -311,7 +311,7 @@ class ProducerTests(TransportTestsBase):
         client.transport.unregisterProducer()
         self.pump()
         self.assertEqual(producer.calls, ["pause"])
-        self.assertEqual(len(server.data), 100_000)
+        self.assertEqual(len(server.received), 100_000)
 
     def test_raisesAtRegistration(self) -> None:
         """
@@ -480,7 +480,7 @@ class ProducerTests(TransportTestsBase):
             close(client.transport)
             self.pump()
             self.assertEqual(producer.calls, ["pause", "resume"])
-            self.assertEqual(len(server.data), 100_004)
+            self.assertEqual(len(server.received), 100_004)
             self.assertLost(client, ConnectionDone)
             self.assertLost(server, ConnectionDone)
 
@@ -498,7 +498,7 @@ class ProducerTests(TransportTestsBase):
             self.assertEqual(producer.calls, ["pause"])
             self.pump()
             self.assertEqual(producer.calls[:2], ["pause", "resume"])
-            self.assertEqual(len(server.data), 100_000)
+            self.assertEqual(len(server.received), 100_000)
 
     def test_registeredWhileClosing(self) -> None:
         """
@@ -548,8 +548,8 @@ class ProducerTests(TransportTestsBase):
 
         def forward(recorder: Recorder) -> None:
             right.transport.write(recorder.data)
-            forwarded.append(len(recorder.data))
-            recorder.data = b""
+            forwarded.append(len(recorder.received))
+            recorder.received.clear()
 
         left.on["data"] = forward
         right.transport.registerProducer(left.transport, True)
@@ -563,7 +563,7 @@ class ProducerTests(TransportTestsBase):
         self.assertLess(sum(forwarded), size)
         receiver.transport.resumeProducing()
         self.pump()
-        self.assertEqual(len(receiver.data), size)
+        self.assertEqual(len(receiver.received), size)
         self.assertEqual(source.calls, ["pause", "resume"])
         sender.transport.unregisterProducer()
         right.transport.unregisterProducer()
