@@ -33,6 +33,8 @@ class Opener:
     @ivar live: streams opened by this side that have not ended.
     @ivar exhausted: have the keys run out?
     @ivar peerLeft: did the peer say that it takes no more streams?
+    @ivar refused: streams opened by this side that the peer has reset before it
+        acknowledged them or sent anything.
     """
 
     __slots__ = (
@@ -42,6 +44,7 @@ class Opener:
         "exhausted",
         "live",
         "peerLeft",
+        "refused",
     )
 
     def __init__(self, session: Session, keys: Iterator[Key]) -> None:
@@ -51,6 +54,7 @@ class Opener:
         self.live = 0
         self.exhausted = False
         self.peerLeft = False
+        self.refused = 0
 
     @property
     def mayOpen(self) -> bool:

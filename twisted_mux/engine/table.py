@@ -303,6 +303,8 @@ class StreamTable:
         stream.advance(event)
         if event is Event.RECEIVE_RESET:
             self._session.counters.resetsReceived += 1
+            if not (stream.acknowledged or stream.bytesReceived):
+                self.opener.refused += 1
         self._reader.dropHeld(stream)
         stream.discardOutput()
         stream.flowing = stream.endWaits = False

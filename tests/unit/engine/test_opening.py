@@ -491,3 +491,23 @@ def test_dataBeforeTheStart() -> None:
     driver.run()
     assert user.names() == ["data", "ended"]
     assert user.received == b"early"
+
+
+@pytest.mark.parametrize("wire", wiresWith("reset"))
+def test_refusalsAreCounted(wire: str) -> None:
+    """
+    A stream of ours that is reset before the peer had anything to say about it was
+    refused; one that is reset later, or by us, was not.
+    """
+    driver = Driver(wire, Role.CLIENT)
+    remote = Remote(driver)
+    refused, used, ours = (driver.open().stream.key for _ in range(3))
+    driver.run()
+    remote.send(remote.accept(used), remote.data(used, b"x"), remote.resetting(used))
+    driver.session.streams[ours].reset()
+    assert driver.session.table.opener.refused == 0
+    remote.send(remote.resetting(refused))
+    assert driver.session.table.opener.refused == 1
+    theirs = remote.key()
+    remote.send(remote.opening(theirs), remote.resetting(theirs))
+    assert driver.session.table.opener.refused == 1
