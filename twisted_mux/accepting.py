@@ -9,8 +9,9 @@ dial in only while it is open.
 
 B{Connects} go to the newest carrier that takes streams.  A peer that was cut off
 dials again, often long before the old carrier is known to be dead, so the newest is
-the one that is certain to be alive.  Where there is none a connect waits, for a
-limited time and not too many of them.
+the one that is certain to be alive.  One that has refused a stream is taken only if
+all have.  Where there is none a connect waits, for a limited time and not too many
+of them.
 """
 
 from __future__ import annotations
@@ -202,10 +203,11 @@ class AcceptedCarriers(Carriers):
         """
         See L{Carriers.assign}.
         """
-        for carrier in reversed(self.members):
-            if carrier.usable:
-                connecting.openOn(carrier)
-                return
+        healthy = [carrier for carrier in self.members if carrier.healthy]
+        if healthy:
+            usable = [carrier for carrier in healthy if carrier.usable]
+            connecting.openOn((usable or healthy)[-1])
+            return
         if len(self._waiting) >= MAX_WAITING:
             connecting.fail(
                 Failure(NoPeer(f"no peer has dialled in, and {MAX_WAITING} wait"))

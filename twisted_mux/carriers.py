@@ -82,6 +82,9 @@ class Carrier:
     @ivar session: its session, once it is up.
     @ivar users: how many connects of ours have a stream on it, or are about to.
     @ivar dismissed: was it closed by the application's wish?
+    @ivar doubtful: did the peer refuse a stream on it?  Some peers, which would
+        lose their streams if they said so, don't say that they are about to
+        leave, and refuse all that is opened meanwhile.
     """
 
     def __init__(self, owner: Carriers, session: CarrierSession | None = None) -> None:
@@ -89,13 +92,22 @@ class Carrier:
         self.session = session
         self.users = 0
         self.dismissed = False
+        self.doubtful = False
+        self._refused = 0
 
     @property
-    def usable(self) -> bool:
+    def healthy(self) -> bool:
         """
         Can a stream be opened on it?
         """
         return self.session is not None and self.session.takesStreams
+
+    @property
+    def usable(self) -> bool:
+        """
+        Will a stream that is opened on it be accepted, as far as we know?
+        """
+        return self.healthy and not self.doubtful
 
     @property
     def load(self) -> int:
@@ -116,6 +128,11 @@ class Carrier:
         That stream is over, or there was none.
         """
         self.users -= 1
+        assert self.session is not None
+        refused = self.session.engine.table.opener.refused
+        if refused > self._refused:
+            self._refused = refused
+            self._owner.carrierRefuses(self)
         if not self.users:
             self._owner.carrierUnused(self)
 
@@ -298,6 +315,12 @@ class Carriers:
         """
         The last stream that was opened on a carrier is over.
         """
+
+    def carrierRefuses(self, carrier: Carrier) -> None:
+        """
+        The peer has refused a stream that was opened on a carrier.
+        """
+        carrier.doubtful = True
 
     def closeSessions(self) -> Deferred[None]:
         """

@@ -104,7 +104,7 @@ class Connecting:
         if (
             self._built
             or self._triedAgain
-            or carrier.usable
+            or carrier.healthy
             or carrier.dismissed
             or not reason.check(*_TOO_LATE)
         ):

@@ -13,6 +13,10 @@ when the last one who waits for it is cancelled.
 
 A carrier without streams is kept for a while, in case that another is opened.
 
+A carrier on which the peer has refused a stream gets no more, and is closed when
+those that it has are over: its peer may be full, or about to leave, and what
+listens at its address may have others to send new carriers to.
+
 B{Kept up.}  While a factory listens there are always as many carriers as asked
 for: what is lost, or takes no more streams, is replaced.  After a failure the time
 between tries grows exponentially, with a random part, so that the many clients of
@@ -62,7 +66,7 @@ class _Dialled(Carrier):
         self.idleCall: IDelayedCall | None = None
 
     @property
-    def usable(self) -> bool:
+    def healthy(self) -> bool:
         """
         Being dialled counts as well.
         """
@@ -257,8 +261,8 @@ class DialledCarriers(Carriers):
 
     def _replace(self) -> None:
         self._retryCall = None
-        usable = [carrier for carrier in self.members if carrier.usable]
-        for _ in range(self._count - len(usable)):
+        healthy = [carrier for carrier in self.members if carrier.healthy]
+        for _ in range(self._count - len(healthy)):
             self._dial()
 
     def _replaceLater(self) -> None:
@@ -292,6 +296,14 @@ class DialledCarriers(Carriers):
         if proven:
             self._failures = 0
         self._replaceLater()
+
+    def carrierRefuses(self, carrier: Carrier) -> None:
+        """
+        See L{Carriers.carrierRefuses}.  Carriers that are kept up are for the
+        peer's streams, and no others will take their place.
+        """
+        if not self._keptUp:
+            super().carrierRefuses(carrier)
 
     def peerLeaves(self, carrier: Carrier) -> None:
         """

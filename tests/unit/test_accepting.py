@@ -332,6 +332,25 @@ def test_drainingPeerIsSkipped() -> None:
     assert resultOf(net.connect()).stream.session is sessions[0]
 
 
+def test_refusingPeerIsSkipped() -> None:
+    """
+    A peer that has refused a stream is asked only if there is no other.
+    """
+    net = Net()
+    net.client.startListening()
+    net.dialIn()
+    net.dialIn()
+    older, newer = net.client.sessions
+    net.dialled[1].streamFactory = None
+    refused = resultOf(net.connect())
+    assert refused.stream.session is newer
+    assert refused.reason
+    assert resultOf(net.connect()).stream.session is older
+    net.network.connections[0].cut()
+    net.clock.settle()
+    assert resultOf(net.connect()).stream.session is newer
+
+
 def test_nobodyDialsIn() -> None:
     """
     Waiting has an end.

@@ -507,6 +507,39 @@ def test_refusedIsRefused() -> None:
     assert not net.network.dials
 
 
+def test_refusingCarrier() -> None:
+    """
+    A carrier whose peer has refused a stream gets no more: the peer may be about
+    to leave without saying so, as this one is.
+    """
+    net = Net(serverConfig=MuxConfig(goAway="last"))
+    peer = net.connected()
+    net.port.sessions[0].close(0)
+    net.clock.settle()
+    refused = net.connected()
+    assert sessionOf(refused) is sessionOf(peer)
+    assert refused.reason is not None
+    assert refused.reason.check(ConnectionLost)
+    for _ in range(2):
+        assert sessionOf(net.connected()) is not sessionOf(peer)
+    assert net.port.carriersAccepted == 2
+    assert peer.reason is None
+    net.close(peer)
+    assert len(net.client.sessions) == 1
+
+
+def test_resetIsNoRefusal() -> None:
+    """
+    A stream that is reset later on says nothing about others.
+    """
+    net = Net()
+    first, second = net.connected(), net.connected()
+    net.peers.built[0].stream.abortConnection()
+    net.clock.settle()
+    assert first.reason is not None
+    assert sessionOf(net.connected()) is sessionOf(second)
+
+
 def test_closedOnPurpose() -> None:
     """
     C{closeCarriers} is no accident that would be mended.
@@ -926,6 +959,23 @@ def _listen(kept: Kept, peers: Peers) -> Deferred[Any]:
         kept.clock, kept.network, _sharing=lambda make: kept.remote._source
     )
     return server.listen(peers)
+
+
+def test_keptUpThoughRefusing() -> None:
+    """
+    A peer that takes no streams itself is no reason to dial.
+    """
+    kept = Kept()
+    client = MuxClientEndpoint(
+        kept.clock, kept.network, _sharing=lambda make: kept.endpoint._source
+    )
+    kept.listen()
+    kept.network.accept()
+    for _ in range(3):
+        deferred = client.connect(Peers())
+        kept.clock.settle()
+        assert resultOf(deferred).reason
+    assert not kept.network.dials
 
 
 def test_idleCarrierIsTakenOver() -> None:
