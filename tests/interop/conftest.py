@@ -11,10 +11,7 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from tests.interop.link import Link, Outcome
-from tests.interop.peers import CACHE
-
-#: What the last runs found, by peer, wire, role and scenario.
-RESULTS = CACHE / "results.json"
+from tests.interop.table import FOUND, keyOf
 
 Record = Callable[[Link, str, Outcome], None]
 
@@ -28,8 +25,7 @@ def record() -> Iterator[Record]:
     found: dict[str, dict[str, str]] = {}
 
     def add(link: Link, scenario: str, outcome: Outcome) -> None:
-        key = "/".join((link.name, link.wire, link.role, scenario))
-        found[key] = {
+        found[keyOf(link.name, link.wire, link.role, scenario)] = {
             "result": outcome.result,
             "text": outcome.text,
             "version": link.version,
@@ -37,6 +33,6 @@ def record() -> Iterator[Record]:
 
     yield add
     if found:
-        CACHE.mkdir(parents=True, exist_ok=True)
-        before = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
-        RESULTS.write_text(json.dumps(before | found, indent=1, sort_keys=True))
+        FOUND.parent.mkdir(parents=True, exist_ok=True)
+        before = json.loads(FOUND.read_text()) if FOUND.exists() else {}
+        FOUND.write_text(json.dumps(before | found, indent=1, sort_keys=True))

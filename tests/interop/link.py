@@ -9,7 +9,7 @@ streams lost its connection once, and no delayed call of ours is left.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -19,7 +19,7 @@ from twisted.internet.endpoints import TCP4ClientEndpoint
 from twisted.internet.protocol import Factory
 
 from tests.interop.peers import CommandFailed, Implementation, Message, Peer
-from tests.interop.scenarios_known import KNOWN, Known, Quirk
+from tests.interop.scenarios_known import Known, Quirk, knownOf
 from tests.interop.services import Caller, Service, Services, together
 from twisted_mux.config import MuxConfig
 from twisted_mux.protocol import MuxFactory, MuxProtocol
@@ -125,7 +125,7 @@ class Link:
         self.capabilities: Capabilities = codecNamed(wire).capabilities
         self.services = Services(reactor)
         self.version = ""
-        self._known: Known = KNOWN.get(name, Known())
+        self._known: Known = knownOf(name, wire)
         self._port: Any = None
         self._callers: list[Caller] = []
         self._started = False
@@ -205,13 +205,13 @@ class Link:
             self._port = reactor.listenTCP(0, factory, interface="127.0.0.1")
             self.spawn(f"127.0.0.1:{self._port.getHost().port}", **options)
         else:
-            self.spawn(**options)
+            self.spawn("127.0.0.1:0", **options)
             port = await self.peer.port()
             await TCP4ClientEndpoint(reactor, "127.0.0.1", port).connect(factory)
         self.session = await started
         self.version = (await self.peer.ready())["version"]
 
-    def spawn(self, address: str = "127.0.0.1:0", **options: int) -> None:
+    def spawn(self, address: str, **options: int) -> None:
         """
         Start the peer's process.
         """
@@ -220,7 +220,7 @@ class Link:
             self.implementation,
             "dial" if self.role == "dials" else "listen",
             address,
-            **{**self.implementation.wires[self.wire], **options},
+            **(self.implementation.wires[self.wire] | options),
         )
 
     def sibling(self) -> Link:
@@ -273,6 +273,9 @@ class Link:
         if self.has(Quirk.LOSES_AT_HALF_CLOSE) and service in ("echo", "hold"):
             # It ends its own direction only when it has got everything.
             fields.setdefault("exact", True)
+        if self.has(Quirk.SENDS_TWICE):
+            # Its buffer is three times that.
+            fields.setdefault("chunk", 21_845)
         return self.command("open", service=service, **fields)
 
     async def peerManual(self, name: str = "stream") -> Service:
@@ -361,7 +364,7 @@ class Link:
         assert [str(each) for each in left] == []
 
 
-Play = Callable[[Link], Awaitable[None]]
+Play = Callable[[Link], Coroutine[Any, Any, None]]
 
 
 @dataclass(frozen=True)

@@ -81,6 +81,39 @@ async def both(link: Link) -> None:
     await link.quiet()
 
 
+@scenario("writers: 8 streams from each side send 1 MiB at once")
+async def writers(link: Link) -> None:
+    await link.start()
+    await together(
+        link.peerOpens("take", size=MIB, streams=8, concurrent=True),
+        *(link.weOpen("take", MIB, seed) for seed in range(8)),
+    )
+    if link.differs(Quirk.SENDS_TWICE):
+        # Without care, that is; not each time.
+        while not await sendsTwice(link.sibling()):
+            pass
+
+
+async def sendsTwice(link: Link) -> bool:
+    """
+    Have the peer write as it likes on several streams.
+
+    @return: was more sent than written?  It may be without end.
+    """
+    await link.start()
+    most = MIB + len("take 1048576\n")
+    writing = link.peerOpens(
+        "take", size=MIB, streams=8, concurrent=True, chunk=64 * KIB
+    )
+
+    def tooMuch() -> bool:
+        sizes = [each.transport.bytesReceived for each in link.services.accepted]
+        return max(sizes, default=0) > most
+
+    await link.until(lambda: writing.called or tooMuch())
+    return tooMuch()
+
+
 @scenario("sequence: 2,000 streams one after the other, opened by the dialler")
 async def sequence(link: Link) -> None:
     await link.start()

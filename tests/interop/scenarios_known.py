@@ -30,10 +30,10 @@ class Quirk(enum.Enum):
     GO_AWAY_ENDS_STREAMS = enum.auto()
     #: It acknowledges a stream with what it first writes on it.
     ACKNOWLEDGES_LATE = enum.auto()
-    #: Nothing at all is read while one stream's reader stops.
-    STALLS_ALL = enum.auto()
-    #: Streams that wait to be read are not told when the carrier ends.
-    FORGETS_READERS = enum.auto()
+    #: What it is sent at once after it opened a stream may be lost.
+    LOSES_EARLY = enum.auto()
+    #: Long writes are sent twice in part while other streams send.
+    SENDS_TWICE = enum.auto()
 
 
 @dataclass(frozen=True)
@@ -66,15 +66,19 @@ class Known:
 _MIB = 1024 * 1024
 _TIMES = {"keepalive": 75, "keepalive_timeout": 300}
 
-#: By the names in L{tests.interop.peers.IMPLEMENTATIONS}.
-KNOWN = {
+#: By the names in L{tests.interop.peers.IMPLEMENTATIONS}, or by name and wire.
+KNOWN: dict[str, Known] = {
     "go-smux": Known(
         {
             Quirk.LOSES_AT_HALF_CLOSE: (
                 "When both directions have ended it throws away what it received "
                 "and has not read: a reader that ended its own direction first gets "
                 "little or none of the data."
-            )
+            ),
+            Quirk.LOSES_EARLY: (
+                "What comes within microseconds of its opening of a stream, such as "
+                "the end that refuses it, it may miss: that stream then waits."
+            ),
         },
         largeWindow={"window": _MIB},
         smallWindow={"window": 16384},
@@ -108,16 +112,27 @@ KNOWN = {
         timesOut=_TIMES,
     ),
     "rust-smux": Known(
-        {
-            Quirk.BROKEN_VERSION: (
-                "Its version 2 sends data and ends marked as version 1: no peer "
-                "that checks can talk to it, the Go one can't either."
-            )
-        },
-        many=200,
-        whyNotMore="its reader spins, a round trip takes 20 ms",
+        many=500,
+        whyNotMore="its reader spins, so that each round trip takes 8 ms and more",
         timesOut=_TIMES,
         keepsAlive={"keepalive": 75, "keepalive_timeout": 10_000},
+    ),
+    "rust-smux/smux2": Known(
+        {
+            Quirk.BROKEN_VERSION: (
+                "Its version 2 marks data and ends as version 1: nobody who checks "
+                "can talk to it, and the Go implementation can't."
+            )
+        }
+    ),
+    "vt-muxer": Known(
+        {
+            Quirk.SENDS_TWICE: (
+                "A write that is longer than what is left of its buffer (65,535 "
+                "bytes) is sent twice in part if another stream is just being "
+                "sent. With writes of a third of that, nothing is."
+            )
+        }
     ),
     "rust-yamux": Known(
         {
@@ -136,3 +151,10 @@ KNOWN = {
         refuses={"max_streams": 1},
     ),
 }
+
+
+def knownOf(name: str, wire: str) -> Known:
+    """
+    What is known of an implementation on a wire.
+    """
+    return KNOWN.get(f"{name}/{wire}") or KNOWN.get(name) or Known()

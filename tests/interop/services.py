@@ -14,7 +14,7 @@ from collections.abc import Awaitable, Callable, Coroutine
 from io import BytesIO
 from typing import Any, cast
 
-from twisted.internet.defer import Deferred, ensureDeferred, gatherResults
+from twisted.internet.defer import Deferred, FirstError, ensureDeferred, gatherResults
 from twisted.internet.error import ConnectionClosed, ConnectionDone
 from twisted.internet.interfaces import IAddress, IHalfCloseableProtocol
 from twisted.internet.protocol import Factory, Protocol, connectionDone
@@ -43,7 +43,12 @@ def together(*parts: Coroutine[Any, Any, Any] | Deferred[Any]) -> Deferred[list[
         part if isinstance(part, Deferred) else ensureDeferred(part) for part in parts
     ]
     both = gatherResults(running, consumeErrors=True)
-    return both.addErrback(lambda failure: failure.value.subFailure)
+
+    def first(failure: Failure) -> Failure:
+        failed: Failure = cast(FirstError, failure.value).subFailure
+        return failed
+
+    return both.addErrback(first)
 
 
 class Conditions:
@@ -158,7 +163,7 @@ class Conversation(Protocol):
         await self.conditions.until(lambda: len(self.data) >= size or self.over)
         if len(self.data) < size:
             self._mustHaveEnded()
-            raise ConnectionDone(f"{len(self.data)} of {size} bytes")  # type: ignore[no-untyped-call]
+            raise ConnectionDone(f"{len(self.data)} of {size} bytes")
         return self._take(size)
 
     async def readLine(self) -> bytes:

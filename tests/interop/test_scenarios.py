@@ -12,6 +12,8 @@ from tests.interop.conftest import Record
 from tests.interop.link import ROLES, Impossible, Link, Outcome, reactor
 from tests.interop.peers import IMPLEMENTATIONS, whyNot
 from tests.interop.scenarios import SCENARIOS
+from tests.interop.scenarios_known import Quirk
+from twisted_mux.errors import VersionError
 
 #: Seconds after which a scenario has failed.
 PATIENCE = 20
@@ -37,11 +39,23 @@ def link(request: pytest.FixtureRequest) -> Link:
     return Link(name, implementation, wire, role)
 
 
+async def noVersion(link: Link) -> None:
+    """
+    In place of each scenario with a peer that marks its frames wrongly.
+    """
+    await link.start()
+    link.peerOpens("echo", size=1)
+    with pytest.raises(VersionError):
+        await link.session.whenClosed()
+    assert link.differs(Quirk.BROKEN_VERSION)
+
+
 async def play(link: Link, scenario: str) -> Outcome:
     """
     Play a scenario, and look at what it leaves behind.
     """
-    playing = ensureDeferred(SCENARIOS[scenario].play(link))
+    game = noVersion if link.has(Quirk.BROKEN_VERSION) else SCENARIOS[scenario].play
+    playing = ensureDeferred(game(link))
     try:
         await playing.addTimeout(PATIENCE, reactor)
     except Impossible as impossible:

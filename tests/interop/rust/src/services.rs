@@ -226,7 +226,8 @@ impl Peer {
         let text = |e: std::io::Error| e.to_string();
         match words.first().copied().unwrap_or("") {
             "echo" => {
-                let mut buffer = vec![0; CHUNK];
+                // Written in one piece: vt-muxer sends parts of longer ones twice.
+                let mut buffer = vec![0; CHUNK / 2];
                 loop {
                     let n = st.read(&mut buffer).await.map_err(text)?;
                     if n == 0 {
