@@ -185,16 +185,11 @@ class Carriers:
             carrier.session for carrier in self.members if carrier.session is not None
         )
 
-    @property
-    def streamFactory(self) -> IProtocolFactory | None:
+    def acceptStreams(self, factory: IProtocolFactory | None) -> None:
         """
-        What builds protocols for the streams that peers open, on all carriers,
-        present and future.
+        From now on C{factory} builds protocols for the streams that peers open,
+        on all carriers, present and future; without one they are refused.
         """
-        return self._streamFactory
-
-    @streamFactory.setter
-    def streamFactory(self, factory: IProtocolFactory | None) -> None:
         self._streamFactory = factory
         for session in self.sessions:
             session.streamFactory = factory

@@ -30,7 +30,7 @@ from twisted_mux.wire import UnknownBytes, detect
 from twisted_mux.wire.base import Codec
 
 if TYPE_CHECKING:
-    from twisted_mux.carrier_session import CarrierSession
+    from twisted_mux.protocol import MuxProtocol
 
 __all__ = ["DetectingProtocol"]
 
@@ -45,7 +45,7 @@ class DetectingProtocol(Protocol):
 
     def __init__(
         self,
-        build: Callable[[type[Codec]], CarrierSession],
+        build: Callable[[type[Codec]], MuxProtocol],
         seconds: float,
         reactor: Any,
     ) -> None:
@@ -93,7 +93,9 @@ class DetectingProtocol(Protocol):
         transport = self.transport
         assert transport is not None
         session.makeConnection(transport)  # type: ignore[no-untyped-call]
-        session.handshakeCompleted()
+        if IHandshakeListener.providedBy(session):
+            # There was data, so that is over.
+            cast(IHandshakeListener, session).handshakeCompleted()
         session.dataReceived(self._begin)
         self._begin = b""
 

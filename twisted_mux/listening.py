@@ -47,7 +47,7 @@ class MuxPort:
     def _started(self, _: object) -> MuxPort:
         self._factory.doStart()
         self._listens = True
-        self._carriers.streamFactory = self._factory
+        self._carriers.acceptStreams(self._factory)
         return self
 
     def _notStarted(self, reason: Failure) -> Failure:
@@ -98,7 +98,8 @@ class MuxPort:
         if not self._listens:
             return succeed(None)
         self._listens = False
-        self._carriers.listener = self._carriers.streamFactory = None
+        self._carriers.listener = None
+        self._carriers.acceptStreams(None)
         self._factory.doStop()
         return self._carriers.stopAccepting()
 

@@ -14,7 +14,7 @@ from twisted_mux.config import MuxConfig
 from twisted_mux.detection import DetectingProtocol
 from twisted_mux.endpoints import MuxServerEndpoint
 from twisted_mux.protocol import MuxFactory
-from twisted_mux.testing import MemoryConnection
+from twisted_mux.testing import MemoryConnection, VirtualClock
 from twisted_mux.wire import wireNames
 
 
@@ -209,3 +209,18 @@ def test_transportWithoutAbort() -> None:
         detecting.dataReceived(b"SSH-2.0-x")
     assert transport.closed
     assert messages == ["carrier from someone refused: " + messages[0][30:]]
+
+
+def test_plainSessions() -> None:
+    """
+    What is handed over to need not care for handshakes.
+    """
+    clock = VirtualClock()
+    peers = Peers()
+    factory = MuxFactory(peers, role="server", wire="smux1", reactor=clock)
+    detecting = DetectingProtocol(lambda codec: factory.buildProtocol(None), 1, clock)
+    connection = MemoryConnection(clock)
+    connection.connect(Peer(), detecting)
+    connection.client.write(opening("smux1"))
+    clock.settle()
+    assert peers.built[0].data == b"hello" * 20
