@@ -143,7 +143,7 @@ async def abort(link: Link) -> None:
 @scenario("we-refuse: we refuse a stream of the peer's")
 async def weRefuse(link: Link) -> None:
     await link.start()
-    link.services.refusing = True
+    link.session.streamFactory = None
     told = await refused(link)
     if not link.capabilities.reset or link.differs(Quirk.RESET_READS_AS_END):
         missed = link.differs(Quirk.LOSES_EARLY) and told == "timeout"
@@ -151,7 +151,7 @@ async def weRefuse(link: Link) -> None:
     else:
         assert told == "reset"
     await link.quiet()
-    link.services.refusing = False
+    link.session.streamFactory = link.services
     await link.alive()
 
 

@@ -414,7 +414,6 @@ class Services(Factory):
     What accepts a peer's streams.
 
     @ivar accepted: all of them, oldest first.
-    @ivar refusing: are streams refused?
     @ivar released: may services go on that C{hold} without a time?
     @ivar errors: what went wrong within services that is no stream's end.
     """
@@ -424,14 +423,11 @@ class Services(Factory):
     def __init__(self, reactor: Any) -> None:
         self._reactor = reactor
         self.accepted: list[Service] = []
-        self.refusing = False
         self.released = False
         self.errors: list[BaseException] = []
         self.conditions = Conditions()
 
-    def buildProtocol(self, addr: IAddress | None) -> Service | None:
-        if self.refusing:
-            return None
+    def buildProtocol(self, addr: IAddress | None) -> Service:
         service = Service(self)
         self.accepted.append(service)
         return service
