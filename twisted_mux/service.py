@@ -331,10 +331,10 @@ class TunnelService(Service):
         Nobody is to dial in any more where no tunnel wants them.
         """
         wanted = {running.targetKey for running in self.tunnels.values()}
+        # Those that dial close what they don't need by themselves.
+        wanted.add(None)
         for key in [key for key in self._targets if key not in wanted]:
-            target = self._targets.pop(key)
-            if key is not None:
-                target.closeCarriers()
+            self._targets.pop(key).closeCarriers()
 
 
 def _exitWithFailure() -> None:
