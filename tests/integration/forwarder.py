@@ -208,8 +208,9 @@ class _Incoming(_Side):
     A connection from a foreign program, for which a stream is opened.
     """
 
-    def __init__(self, endpoint: IStreamClientEndpoint) -> None:
+    def __init__(self, endpoint: IStreamClientEndpoint, greeting: bytes) -> None:
         self._endpoint = endpoint
+        self._greeting = greeting
 
     def connectionMade(self) -> None:
         cast(Any, self.transport).pauseProducing()
@@ -222,6 +223,7 @@ class _Incoming(_Side):
         if cast(Any, self.transport).disconnected:
             cast(Any, outgoing.transport).abortConnection()
             return
+        cast(Any, outgoing.transport).write(self._greeting)
         outgoing.join(self)
         self.join(outgoing)
 
@@ -243,18 +245,21 @@ class Forwarder(Factory):
     Opens a stream for each connection, and passes on what arrives on either: data
     with back-pressure, the end of each direction by itself, and the loss.
 
+    @ivar endpoint: opens them.
     @ivar connections: how many there were.
+    @cvar greeting: what is sent before anything else.
     """
 
     noisy = False
+    greeting = b""
 
     def __init__(self, endpoint: IStreamClientEndpoint) -> None:
-        self._endpoint = endpoint
+        self.endpoint = endpoint
         self.connections = 0
 
     def buildProtocol(self, addr: object) -> Protocol:
         self.connections += 1
-        return _Incoming(self._endpoint)
+        return _Incoming(self.endpoint, self.greeting)
 
 
 class Served:
