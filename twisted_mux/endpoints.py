@@ -1,5 +1,5 @@
 """
-Endpoints whose connections are streams, and the parsers of their strings.
+Endpoints whose connections are streams.
 
   - L{MuxServerEndpoint}, C{mux:} as a server: listens for carriers; streams that
     peers open are connections.
@@ -18,11 +18,10 @@ directions.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable
 from typing import Any, Generic, TypeVar
 
 from twisted.internet.defer import Deferred
-from twisted.internet.endpoints import clientFromString, serverFromString
 from twisted.internet.interfaces import (
     IProtocol,
     IProtocolFactory,
@@ -40,16 +39,14 @@ from twisted_mux.endpoint_strings import (
     IDLE,
     WAIT,
     Kind,
-    MuxString,
     checkLabel,
     checkWire,
-    parseString,
 )
 from twisted_mux.errors import ConfigError
 from twisted_mux.named_listening import NamedListening
 from twisted_mux.negotiation.handshakes import checkNames
 from twisted_mux.negotiation.proposing import connectNamed
-from twisted_mux.sharing import Source, sharedSource
+from twisted_mux.sharing import Source
 from twisted_mux.wire.base import Role
 
 __all__ = [
@@ -57,10 +54,6 @@ __all__ = [
     "MuxDialEndpoint",
     "MuxListenEndpoint",
     "MuxServerEndpoint",
-    "parseClient",
-    "parseDial",
-    "parseListen",
-    "parseServer",
 ]
 
 E = TypeVar("E")
@@ -397,100 +390,6 @@ class MuxDialEndpoint(NamedListening[DialledCarriers]):
                 retryPolicy,
             )
         )
-
-
-def parseServer(
-    reactor: Any, args: Sequence[str], options: Mapping[str, str]
-) -> MuxServerEndpoint:
-    """
-    The endpoint for C{mux:} as a server.
-
-    @raise ConfigError: there is something wrong with the string.
-    """
-    parsed = parseString(Kind.SERVER, args, options)
-    carrier = _carrier(serverFromString, reactor, parsed)
-    return MuxServerEndpoint(reactor, carrier, **_common(reactor, Kind.SERVER, parsed))
-
-
-def parseClient(
-    reactor: Any, args: Sequence[str], options: Mapping[str, str]
-) -> MuxClientEndpoint:
-    """
-    The endpoint for C{mux:} as a client.
-
-    @raise ConfigError: there is something wrong with the string.
-    """
-    parsed = parseString(Kind.CLIENT, args, options)
-    return MuxClientEndpoint(
-        reactor,
-        _carrier(clientFromString, reactor, parsed),
-        idle=parsed.idle,
-        carriers=parsed.carriers,
-        name=parsed.name,
-        address=parsed.address,
-        **_common(reactor, Kind.CLIENT, parsed),
-    )
-
-
-def parseDial(
-    reactor: Any, args: Sequence[str], options: Mapping[str, str]
-) -> MuxDialEndpoint:
-    """
-    The endpoint for C{mux-dial:}.
-
-    @raise ConfigError: there is something wrong with the string.
-    """
-    parsed = parseString(Kind.DIAL, args, options)
-    return MuxDialEndpoint(
-        reactor,
-        _carrier(clientFromString, reactor, parsed),
-        idle=parsed.idle,
-        carriers=parsed.carriers,
-        **_common(reactor, Kind.DIAL, parsed),
-    )
-
-
-def parseListen(
-    reactor: Any, args: Sequence[str], options: Mapping[str, str]
-) -> MuxListenEndpoint:
-    """
-    The endpoint for C{mux-listen:}.
-
-    @raise ConfigError: there is something wrong with the string.
-    """
-    parsed = parseString(Kind.LISTEN, args, options)
-    return MuxListenEndpoint(
-        reactor,
-        _carrier(serverFromString, reactor, parsed),
-        wait=parsed.wait,
-        name=parsed.name,
-        address=parsed.address,
-        **_common(reactor, Kind.LISTEN, parsed),
-    )
-
-
-def _common(reactor: Any, kind: Kind, parsed: MuxString) -> dict[str, Any]:
-    """
-    What all kinds have: the wire, the role, the configuration, the protocol, and
-    whom they share with.
-    """
-    key = (kind.dials, *parsed.sharedBy)
-    return {
-        "wire": parsed.wire,
-        "role": parsed.role,
-        "config": parsed.config,
-        "protocol": parsed.protocol,
-        "negotiate": parsed.negotiate,
-        "_sharing": lambda make: sharedSource(reactor, key, make),
-        "_label": parsed.carrier,
-    }
-
-
-def _carrier(parse: Callable[[Any, str], E], reactor: Any, parsed: MuxString) -> E:
-    try:
-        return parse(reactor, parsed.carrier)
-    except (ValueError, TypeError, KeyError, IndexError) as error:
-        raise ConfigError(f"carrier {parsed.carrier!r}: {error}") from error
 
 
 def _names(

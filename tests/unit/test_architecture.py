@@ -36,7 +36,7 @@ LAYERS = {
             ("carriers",),
             ("accepting", "dialling", "sharing"),
             ("listening", "named_listening"),
-            ("endpoints", "testing"),
+            ("endpoint_parsers", "endpoints", "testing"),
             ("bridge", "demo", "json_log", "metrics", "tunnel_strings"),
             ("tunnel_config",),
             ("tunnel",),

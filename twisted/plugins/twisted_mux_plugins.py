@@ -41,7 +41,7 @@ class _Parser:
 
     def __init__(self, prefix: str, function: str) -> None:
         """
-        @param function: what parses them, in L{twisted_mux.endpoints}.
+        @param function: what parses them, in L{twisted_mux.endpoint_parsers}.
         """
         self.prefix = prefix
         self._function = function
@@ -49,9 +49,9 @@ class _Parser:
     def _parse(
         self, reactor: object, args: tuple[object, ...], options: dict[str, object]
     ) -> Any:
-        from twisted_mux import endpoints
+        from twisted_mux import endpoint_parsers
 
-        return getattr(endpoints, self._function)(reactor, args, options)
+        return getattr(endpoint_parsers, self._function)(reactor, args, options)
 
 
 @implementer(IPlugin, IStreamServerEndpointStringParser)
