@@ -9,6 +9,8 @@ import asyncio
 import hashlib
 import json
 import os
+import re
+import shlex
 import shutil
 import signal
 import socket
@@ -21,6 +23,7 @@ import pytest
 
 from tests.integration.programs import (
     PATIENCE,
+    ROOT,
     Program,
     Programs,
     curl,
@@ -96,6 +99,38 @@ def test_forward(wire: str, programs: Programs, web: tuple[int, str]) -> None:
     for program in pair:
         assert len(program.saw("carrier up")) == 1
         assert len(program.saw("carrier down")) == 1
+
+
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize(
+    "block",
+    [
+        block
+        for block in re.findall(r"^```console\n(.*?)^```$", README, re.DOTALL | re.M)
+        if "twist mux" in block
+    ],
+)
+def test_readme(block: str, programs: Programs, web: tuple[int, str]) -> None:
+    """
+    README's tunnels, with other ports.
+    """
+    ports = {port: str(freePort()) for port in re.findall(r"\b[78]\d\d\d\b", block)}
+    ports["8000"] = str(web[0])
+    for old, new in ports.items():
+        block = block.replace(old, new)
+    *tunnels, command = [line.removeprefix("$ ") for line in block.splitlines()]
+    for line in tunnels:
+        program = programs.mux(*shlex.split(line)[2:])
+        program.saw("connections at")
+    done = subprocess.run(
+        [*shlex.split(command), "--silent", "--fail"],
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE,
+    )
+    assert "large" in done.stdout
 
 
 def test_reverse(programs: Programs, web: tuple[int, str]) -> None:
