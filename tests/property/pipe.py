@@ -26,6 +26,9 @@ BATCH = 64 * 1024
 #: After so many turns without an end something must be going round in circles.
 MOST_TURNS = 100_000
 
+#: A configuration without keep-alive.
+QUIET = MuxConfig(keepAlive=0, keepAliveTimeout=0)
+
 E = TypeVar("E", bound=MuxError)
 
 #: What happened to a stream: the name of the event, and what came with it.
@@ -192,7 +195,7 @@ class Driver:
         """
         codec = codecNamed(wire) if isinstance(wire, str) else wire
         if config is None:
-            config = MuxConfig() if defaults else MuxConfig(keepAlive=0)
+            config = MuxConfig() if defaults else QUIET
         self.now = now
         self.outbox = bytearray()
         self.opened: list[User] = []
@@ -377,7 +380,8 @@ class Driver:
         assert session.inbound == 0
         assert session.held == 0
         assert not session.hasOutput
-        if session.over or session.config.keepAlive:
+        config = session.config
+        if session.over or config.keepAlive or config.keepAliveTimeout:
             return
         # A time that was given earlier may still come; none may follow it.
         if self.tickTime is not None:
@@ -435,7 +439,14 @@ class Remote:
         return self.codec.encodeOpen(self.mirror(key), window, name)
 
     def data(self, key: Key, payload: bytes) -> bytes:
-        return self.codec.payloadHeader(self.mirror(key), len(payload)) + payload
+        """
+        Payload, in as few frames as all wires' peers take.
+        """
+        frames = []
+        for start in range(0, len(payload), 32768):
+            part = payload[start : start + 32768]
+            frames += [self.codec.payloadHeader(self.mirror(key), len(part)), part]
+        return b"".join(frames)
 
     def end(self, key: Key) -> bytes:
         return self.codec.encodeEnd(self.mirror(key))

@@ -238,7 +238,7 @@ class Reader:
         A reader gives back a part of what it was given.
         """
         stream.flowing = False
-        if data:
+        if data and stream.handler is not None:
             self.held += stream.holdFirst(data)
         self.deliverLater(stream)
 
