@@ -344,7 +344,8 @@ class MuxProtocol(Protocol):
         """
         Let the live streams finish, then close; see L{IMuxSession}.
         """
-        self._closedByUs = True
+        if not self.over:
+            self._closedByUs = True
         self.engine.drain(
             self._seconds(), self.config.drainTimeout if seconds is None else seconds
         )
@@ -354,7 +355,8 @@ class MuxProtocol(Protocol):
         """
         Drop the carrier; see L{IMuxSession}.
         """
-        self._closedByUs = True
+        if not self.over:
+            self._closedByUs = True
         _abort(cast(ITransport, self.transport))
 
     def whenClosed(self) -> Deferred[None]:
