@@ -37,7 +37,7 @@ LAYERS = {
             ("accepting", "dialling", "sharing"),
             ("listening", "named_listening"),
             ("endpoint_parsers", "endpoints", "testing"),
-            ("bridge", "demo", "json_log", "metrics", "tunnel_strings"),
+            ("bridge", "demo", "joint", "json_log", "metrics", "tunnel_strings"),
             ("tunnel_config",),
             ("tunnel",),
             ("service", "status"),
