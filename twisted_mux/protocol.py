@@ -8,8 +8,7 @@ openings that are under way.  Everything else is the engine's.
 B{Sending} happens at one place, L{MuxProtocol._flush}: at the end of each
 chunk that the carrier delivers, and otherwise in the session's next turn.  So
 all that one chunk causes, or one turn of the reactor writes, goes out in as few
-writes as it takes.  Small pieces are joined; large payloads are not copied just
-to have a header in front.
+writes as it takes, and is copied once on its way.
 
 B{Being paused.}  The session is the carrier's push producer.  While it is paused
 data stays in the streams, where it can still be put in a fair order; a batch is
@@ -65,13 +64,11 @@ from twisted_mux.wire import codecNamed
 from twisted_mux.wire.base import Codec, Role
 
 if TYPE_CHECKING:
-    from twisted_mux.engine.stream import Stream
+    from twisted_mux.engine.stream import Piece, Stream
 
 #: How many bytes go to the carrier in one write: what its buffer holds before
 #: it pauses us.
 BATCH = 64 * 1024
-# Pieces that are larger on average than this are not joined.
-_LARGE_PIECE = 4096
 #: Seconds that a carrier has to close before it is aborted.
 CLOSE_TIMEOUT = 5.0
 # How much unsent data the kernel is given, in bytes, where the carrier is TCP
@@ -585,14 +582,13 @@ class MuxProtocol(Protocol):
             self._write(engine.takeOutput(BATCH))
             self._closeCarrier()
 
-    def _write(self, pieces: list[bytes]) -> int:
-        transport = cast(ITransport, self.transport)
-        size = sum(map(len, pieces))
-        if size > _LARGE_PIECE * len(pieces):
-            transport.writeSequence(pieces)
-        elif pieces:
-            transport.write(b"".join(pieces))
-        return size
+    def _write(self, pieces: list[Piece]) -> int:
+        # Joined here, once: a transport joins again only what comes in several
+        # writes.
+        data = b"".join(pieces)
+        if data:
+            cast(ITransport, self.transport).write(data)
+        return len(data)
 
     def _pauseReading(self, paused: bool) -> None:
         self._readingPaused = paused

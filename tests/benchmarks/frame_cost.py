@@ -110,7 +110,7 @@ def session(
         reactor=reactor,
     )
     carrier = _Carrier(reactor)
-    mux.makeConnection(carrier)  # type: ignore[arg-type]
+    mux.makeConnection(carrier)
     peer = codec(Role.CLIENT, _NoSink(), 32768)
     supply = peer.keys()
     keys = [next(supply) for _ in range(STREAMS)]

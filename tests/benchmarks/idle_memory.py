@@ -59,7 +59,7 @@ def measure(wire: str, streams: int) -> float:
         _One(),  # type: ignore[arg-type]
         reactor=reactor,
     )
-    mux.makeConnection(_Carrier(reactor))  # type: ignore[arg-type]
+    mux.makeConnection(_Carrier(reactor))
     peer = codec(Role.CLIENT, _NoSink(), 32768)
     supply = peer.keys()
     opens = b"".join(

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from twisted_mux.engine.scheduler import Scheduler
 
 if TYPE_CHECKING:
-    from twisted_mux.engine.stream import Stream
+    from twisted_mux.engine.stream import Piece, Stream
     from twisted_mux.wire.base import Codec
 
 
@@ -41,7 +41,7 @@ class Outbox:
         self.scheduler = Scheduler(codec)
         self._sparse = self.scheduler.sparse
         self._busy = self.scheduler.busy
-        self._control: list[bytes] = []
+        self._control: list[Piece] = []
         self.done: list[Stream] = []
         self.controlSize = 0
         self.bytesTaken = 0
@@ -56,7 +56,7 @@ class Outbox:
         self._control.append(frame)
         self.controlSize += len(frame)
 
-    def take(self, room: int) -> list[bytes]:
+    def take(self, room: int) -> list[Piece]:
         """
         See L{Session.takeOutput<twisted_mux.engine.session.Session>}.
         """

@@ -29,7 +29,7 @@ from collections import deque
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from twisted_mux.engine.stream import Stream
+    from twisted_mux.engine.stream import Piece, Stream
     from twisted_mux.wire.base import Codec
 
 # Stream.turn: which queue a stream is in.
@@ -67,13 +67,12 @@ class Scheduler:
         self.sparse.clear()
         self.busy.clear()
 
-    def fill(self, out: list[bytes], room: int, done: list[Stream]) -> int:
+    def fill(self, out: list[Piece], room: int, done: list[Stream]) -> int:
         """
         Let streams have their turns, until about C{room} bytes are taken (the
         last one may exceed it by a frame) or none is ready.
 
-        @param out: where frames are appended: header and payload as two
-            items, to be joined, or not, by whoever knows how.
+        @param out: where frames are appended, in pieces.
         @param done: where streams are appended that wanted to know when they
             have sent all they had, or whose end was sent.
         @return: how many bytes were appended.
@@ -96,18 +95,16 @@ class Scheduler:
                 if length <= 0:
                     stream.turn = IDLE
                     continue
-                data = stream.takePart(length)
-            elif stream.rest is None:
-                data = stream.head
-                stream.head = b""
-                stream.buffered = 0
-            else:
-                data = stream.takeAll()
             if length:
                 stream.sendCredit -= length
                 header = payloadHeader(stream.key, length)
                 out.append(header)
-                out.append(data)
+                if stream.rest is None and length == stream.buffered:
+                    out.append(stream.head)
+                    stream.head = b""
+                    stream.buffered = 0
+                else:
+                    stream.take(length, out)
                 filled += len(header) + length
                 if stream.buffered:
                     stream.turn = BUSY

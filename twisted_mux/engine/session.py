@@ -52,7 +52,7 @@ from twisted_mux.wire.base import Codec, Credit, Key, Role
 if TYPE_CHECKING:
     from twisted_mux.config import MuxConfig
     from twisted_mux.engine.handlers import SessionHandler, StreamHandler
-    from twisted_mux.engine.stream import Stream
+    from twisted_mux.engine.stream import Piece, Stream
 
 
 @dataclass
@@ -190,13 +190,12 @@ class Session:
         if self._reader.deliverable or (self._unread and self._withinBudgets):
             self._wake(False)
 
-    def takeOutput(self, room: int) -> list[bytes]:
+    def takeOutput(self, room: int) -> list[Piece]:
         """
         Take what is to be sent now: all control frames, then payload in the
         streams' turns, about C{room} bytes of both together.
 
-        @return: the pieces, each C{bytes}, in order; the header and the
-            payload of a frame are two.  None of them are empty.
+        @return: the pieces, in order; join them.
         """
         blocked = not self.reading
         out = self._outbox.take(room)

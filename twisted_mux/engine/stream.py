@@ -13,7 +13,7 @@ no window objects.
 from __future__ import annotations
 
 from collections import deque
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 from twisted_mux.engine.credit import UNBOUNDED, Tuner
 from twisted_mux.engine.scheduler import IDLE
@@ -23,6 +23,9 @@ if TYPE_CHECKING:
     from twisted_mux.engine.handlers import Receiver, StreamHandler
     from twisted_mux.engine.session import Session
     from twisted_mux.wire.base import Key
+
+#: What L{Stream.take} gives.
+Piece: TypeAlias = "bytes | memoryview"
 
 # What a chunk costs to hold beside its bytes, at least.
 CHUNK_CHARGE = 64
@@ -274,36 +277,36 @@ class Stream:
             self.sendCredit = UNBOUNDED
         return self.sendCredit
 
-    def takeAll(self) -> bytes:
+    def take(self, length: int, out: list[Piece]) -> None:
         """
-        Everything that was written and not yet taken.
-        """
-        rest = self.rest
-        head = self.head[self._offset :] if self._offset else self.head
-        data = b"".join((head, *rest)) if rest else head
-        self.head = b""
-        self._offset = 0
-        self.rest = None
-        self.buffered = 0
-        return data
-
-    def takePart(self, length: int) -> bytes:
-        """
-        The next C{length} bytes, of which there are at least as many.
+        Append the next C{length} bytes, of which there are at least as many,
+        to C{out}, in pieces.  Large parts of a chunk are views of it, so that
+        nothing is copied before all is joined.
         """
         if length == self.buffered:
-            return self.takeAll()
+            offset = self._offset
+            out.append(memoryview(self.head)[offset:] if offset else self.head)
+            if self.rest:
+                out.extend(self.rest)
+            self.head = b""
+            self._offset = 0
+            self.rest = None
+            self.buffered = 0
+            return
         self.buffered -= length
         rest = self.rest
         if rest is not None and not isinstance(rest, deque):
             rest = self.rest = deque(rest)
-        parts = []
         while length:
-            end = self._offset + length
-            part = self.head[self._offset : end]
-            parts.append(part)
-            length -= len(part)
-            if end < len(self.head):
+            head = self.head
+            begin = self._offset
+            end = min(begin + length, len(head))
+            length -= end - begin
+            if end - begin > JOIN_LIMIT:
+                out.append(memoryview(head)[begin:end])
+            else:
+                out.append(head[begin:end])
+            if end < len(head):
                 self._offset = end
             else:
                 self._offset = 0
@@ -315,9 +318,8 @@ class Stream:
                 self.head = self.head[self._offset :]
                 self._offset = 0
             elif self._offset:
-                # takeAll, not the bare head, as long as there is an offset
+                # Not the bare head, as long as there is an offset.
                 self.rest = deque()
-        return parts[0] if len(parts) == 1 else b"".join(parts)
 
     def takeEnd(self) -> bytes:
         """

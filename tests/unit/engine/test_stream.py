@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from tests.property.pipe import Driver, User
 from twisted_mux.engine.credit import UNBOUNDED
 from twisted_mux.engine.scheduler import IDLE, SPARSE
-from twisted_mux.engine.stream import CHUNK_CHARGE, JOIN_LIMIT, Stream
+from twisted_mux.engine.stream import CHUNK_CHARGE, JOIN_LIMIT, Piece, Stream
 from twisted_mux.wire.base import Role
 
 pieces = st.one_of(
@@ -22,6 +22,12 @@ pieces = st.one_of(
         st.integers(1, 9000),
     ),
 )
+
+
+def take(stream: Stream, length: int) -> bytes:
+    out: list[Piece] = []
+    stream.take(length, out)
+    return b"".join(out)
 
 
 def newStream(wire: str = "yamux") -> Stream:
@@ -40,18 +46,18 @@ def test_writtenAndTaken(steps: list[bytes | int]) -> None:
             stream.write(step)
             written += step
         elif stream.buffered:
-            part = stream.takePart(min(step, stream.buffered))
+            part = take(stream, min(step, stream.buffered))
             assert len(part) == min(step, len(written) - len(taken))
             taken += part
         assert stream.buffered == len(written) - len(taken)
         if stream.rest is None:
             # What the scheduler relies on: the head can be taken whole.
             assert len(stream.head) == stream.buffered
-    taken += stream.takeAll()
+    taken += take(stream, stream.buffered)
     assert taken == written
     assert stream.buffered == 0
     assert stream.rest is None
-    assert stream.takeAll() == b""
+    assert take(stream, 0) == b""
 
 
 def test_aWholeChunkIsNotCopied() -> None:
@@ -61,9 +67,24 @@ def test_aWholeChunkIsNotCopied() -> None:
     stream = newStream()
     data = b"x" * 100
     stream.write(data)
-    assert stream.takeAll() is data
+    out: list[Piece] = []
+    stream.take(100, out)
+    assert len(out) == 1
+    assert out[0] is data
+
+
+def test_aLargePartIsNotCopied() -> None:
+    """
+    A large part of what is written is a view of it.
+    """
+    stream = newStream()
+    data = bytes(range(250)) * 400
     stream.write(data)
-    assert stream.takePart(100) is data
+    out: list[Piece] = []
+    stream.take(30_000, out)
+    stream.take(70_000, out)
+    assert [piece.obj for piece in out if isinstance(piece, memoryview)] == [data] * 2
+    assert b"".join(out) == data
 
 
 def test_aSmallRemainderIsCopied() -> None:
@@ -72,13 +93,13 @@ def test_aSmallRemainderIsCopied() -> None:
     """
     stream = newStream()
     stream.write(bytes(100_000))
-    stream.takePart(100_000 - JOIN_LIMIT)
+    take(stream, 100_000 - JOIN_LIMIT)
     assert len(stream.head) == JOIN_LIMIT
     assert stream.rest is None
     stream.write(bytes(100_000))
-    stream.takePart(JOIN_LIMIT + 10)
+    take(stream, JOIN_LIMIT + 10)
     assert len(stream.head) == 100_000
-    assert stream.takeAll() == bytes(100_000 - 10)
+    assert take(stream, stream.buffered) == bytes(100_000 - 10)
 
 
 def test_whatCantBeWritten() -> None:
