@@ -32,6 +32,8 @@ class Quirk(enum.Enum):
     ACKNOWLEDGES_LATE = enum.auto()
     #: What it is sent at once after it opened a stream may be lost.
     LOSES_EARLY = enum.auto()
+    #: It may leave the carrier open when it closes the session.
+    LEAVES_OPEN = enum.auto()
     #: Long writes are sent twice in part while other streams send.
     SENDS_TWICE = enum.auto()
 
@@ -112,6 +114,12 @@ KNOWN: dict[str, Known] = {
         timesOut=_TIMES,
     ),
     "rust-smux": Known(
+        {
+            Quirk.LEAVES_OPEN: (
+                "When it closes the session the carrier at times stays open, and "
+                "silent, until we give it up."
+            )
+        },
         many=500,
         whyNotMore="its reader spins, so that each round trip takes 8 ms and more",
         timesOut=_TIMES,

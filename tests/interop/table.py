@@ -107,11 +107,15 @@ def _section(name: str, wire: str, found: Found) -> list[str]:
         _row("scenario", *(f"peer {role}" for role in ROLES), "remark"),
         _row(*["---"] * 4),
     ]
+    first: dict[str, str] = {}
     for scenario in SCENARIOS:
         both = [found[keyOf(name, wire, role, scenario)] for role in ROLES]
         remarks = dict.fromkeys(each["text"] for each in both if each["text"])
+        told = [f"as with {first[text]}" if text in first else text for text in remarks]
+        for text in remarks:
+            first.setdefault(text, scenario)
         results = (each["result"] for each in both)
-        lines.append(_row(scenario, *results, "; ".join(remarks)))
+        lines.append(_row(scenario, *results, "; ".join(told)))
     return lines
 
 
