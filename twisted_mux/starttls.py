@@ -78,7 +78,7 @@ class SecureStreamTransport(StreamTransport):
         Encrypt and send C{data}.
         """
         if not isinstance(data, bytes):
-            raise TypeError(f"Data must be bytes, not {type(data).__name__}")
+            raise TypeError("Data must be bytes")
         if self.connected:
             self._secure.write(data)
 

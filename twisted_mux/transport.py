@@ -61,7 +61,7 @@ if TYPE_CHECKING:
 
 def _mustBeBytes(data: object) -> None:
     if not isinstance(data, bytes):
-        raise TypeError(f"Data must be bytes, not {type(data).__name__}")
+        raise TypeError("Data must be bytes")
 
 
 @implementer(IStreamTransport, ITCPTransport, IConsumer, IPushProducer, ILoggingContext)
