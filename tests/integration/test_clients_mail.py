@@ -19,7 +19,7 @@ from twisted.mail import imap4, smtp
 from zope.interface import implementer
 
 from tests.integration.certificates import HOST, Certificates
-from tests.integration.forwarder import LOOPBACK, inThread, onReactor, served
+from tests.integration.forwarder import inThread, onReactor, served
 from twisted_mux.wire import wireNames
 
 wires = pytest.mark.parametrize("wire", wireNames())
@@ -92,8 +92,7 @@ async def test_smtplib(wire: str, certificates: Certificates) -> None:
     message.set_content("\n".join(LINES))
 
     def send(port: int) -> dict[str, Any]:
-        with smtplib.SMTP(LOOPBACK, port, timeout=20) as client:
-            client._host = HOST  # type: ignore[attr-defined]
+        with smtplib.SMTP(HOST, port, HOST, timeout=20) as client:
             client.ehlo()
             assert client.has_extn("starttls")
             client.starttls(context=certificates.standardContext())
