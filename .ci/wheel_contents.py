@@ -12,6 +12,9 @@ NEEDED = {
     "twisted/plugins/twisted_mux_plugins.py",
     "twisted_mux/__init__.py",
     "twisted_mux/py.typed",
+    "twisted_mux/status/page.css",
+    "twisted_mux/status/page.html",
+    "twisted_mux/status/page.js",
 }
 
 with zipfile.ZipFile(sys.argv[1]) as wheel:

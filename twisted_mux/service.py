@@ -185,10 +185,13 @@ class TunnelService(Service):
         """
         How many connections there are.
         """
-        return sum(running.bridge.live for running in self._all)
+        return sum(running.bridge.live for running in self.present)
 
     @property
-    def _all(self) -> list[RunningTunnel]:
+    def present(self) -> list[RunningTunnel]:
+        """
+        All tunnels, those that are ending included.
+        """
         return [*self.tunnels.values(), *self._retired]
 
     def stopService(self) -> Deferred[None]:
@@ -203,7 +206,7 @@ class TunnelService(Service):
         return Deferred.fromCoroutine(self._stop())
 
     async def _stop(self) -> None:
-        everything = self._all
+        everything = self.present
         limit = self._reactor.callLater(self.config.drain, self.cut)
         await within(
             self._reactor,
@@ -230,7 +233,7 @@ class TunnelService(Service):
         live = self.live
         if live:
             self._log.warn("{live} connections are cut off", live=live)
-        for running in self._all:
+        for running in self.present:
             running.bridge.abort()
 
     # Reloading.

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import os
 import sys
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from twisted.logger import ILogObserver, textFileLogObserver
 from twisted.python import usage
@@ -28,6 +28,9 @@ from twisted_mux.tunnel_config import (
     checkTunnel,
     readConfig,
 )
+
+if TYPE_CHECKING:
+    from twisted_mux.status.serving import StatusService
 
 __all__ = ["Options", "makeService", "twistdObserver"]
 
@@ -78,6 +81,8 @@ class Options(usage.Options):
             None,
             "text, or json, an object on each line (default: as twist or twistd does).",
         ],
+        ["status", None, None, "Where to serve a status page, an endpoint string."],
+        ["status-token", None, None, "What those who want to see it must know."],
     ]
 
     def __init__(self) -> None:
@@ -110,6 +115,7 @@ class Options(usage.Options):
         """
         self._formatLog()
         try:
+            self._checkStatus()
             self.config = self.load()
         except BadConfig as error:
             if not self["check"]:
@@ -160,6 +166,19 @@ class Options(usage.Options):
                 zip(self._sources, self._targets, strict=True), 1
             )
         )
+
+    def _checkStatus(self) -> None:
+        from twisted.internet import reactor
+
+        if self["status"] is not None:
+            from twisted_mux.status.serving import checkStatus
+
+            try:
+                checkStatus(reactor, self["status"], self["status-token"])
+            except ConfigError as error:
+                raise BadConfig([f"--status: {error}"]) from None
+        elif self["status-token"] is not None:
+            raise usage.UsageError("--status-token is for --status")
 
     def _seconds(self, name: str) -> float | None:
         text = self[name]
@@ -213,7 +232,7 @@ def twistdObserver() -> ILogObserver:
     return jsonLines(LogFile.fromFullPath(file or "twistd.log"))
 
 
-def makeService(options: Options) -> TunnelService:
+def makeService(options: Options) -> TunnelService | StatusService:
     """
     The service that the options describe.
     """
@@ -225,7 +244,14 @@ def makeService(options: Options) -> TunnelService:
         options["config"] = os.path.abspath(options["config"])
         load = options.load
     try:
-        return TunnelService(reactor, options.config, load)
+        service = TunnelService(reactor, options.config, load)
+        if options["status"] is None:
+            return service
+        from twisted_mux.status.serving import StatusService
+
+        return StatusService(
+            reactor, service, options["status"], options["status-token"]
+        )
     except ConfigError as error:
         # It was right a moment ago: a file that a string names is gone, say.
         raise usage.UsageError(str(error)) from None

@@ -86,6 +86,14 @@ class RunningTunnel:
         """
         return carriersKey(self.tunnel.target)
 
+    @property
+    def sessions(self) -> tuple[CarrierSession, ...]:
+        """
+        The sessions on its carriers, on either side, if there is any mux in it.
+        """
+        ours = getattr(self._port, "sessions", self._sessions)
+        return (*ours, *getattr(self.target, "sessions", ()))
+
     # The beginning.
 
     def start(self) -> Deferred[None]:

@@ -19,6 +19,7 @@ from twisted_mux.bridge import CONNECT_TIMEOUT
 from twisted_mux.errors import ConfigError
 from twisted_mux.json_log import formatAsLine, jsonLines
 from twisted_mux.service import TunnelService
+from twisted_mux.status.serving import StatusService
 from twisted_mux.tap import Options, makeService, twistdObserver
 from twisted_mux.tunnel_config import DRAIN, Tunnel, TunnelConfig
 
@@ -93,6 +94,15 @@ def test_pairs() -> None:
         (
             (*PAIR, "--log-format=xml"),
             "--log-format must be text or json, not 'xml'",
+        ),
+        ((*PAIR, "--status-token", "longenough"), "--status-token is for --status"),
+        (
+            (*PAIR, "--status", "foo:"),
+            "--status: foo:: no kind of endpoints is called 'foo'",
+        ),
+        (
+            (*PAIR, "--status", "tcp:0:interface="),
+            "--status: tcp:0:interface=: may be reached from beyond this machine: --status-token is needed",
         ),
         (("--config", "/nowhere.toml"), "/nowhere.toml: No such file or directory"),
         (
@@ -181,11 +191,23 @@ def test_makeService(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     content = "drain = 1\n[tunnels.x]\nfrom='tcp:0'\nto='tcp:a:1'\n"
     (tmp_path / "t.toml").write_text(content)
     service = makeService(parsed("--config=t.toml"))
+    assert isinstance(service, TunnelService)
     monkeypatch.chdir("/")
     (tmp_path / "t.toml").write_text(content.replace("1", "2"))
     assert service.config.drain == 1
     assert service._load is not None
     assert service._load().drain == 2
+
+
+def test_makeServiceWithStatus() -> None:
+    """
+    The tunnels' service, and a page around it.
+    """
+    arguments = (*PAIR, "--status", "tcp:0:interface=", "--status-token", "longenough")
+    service = makeService(parsed(*arguments))
+    assert isinstance(service, StatusService)
+    assert not service.running
+    assert [each.tunnel.name for each in service.tunnels.present] == ["1"]
 
 
 def test_makeServiceFails(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -207,6 +207,25 @@ def test_startTargetThatListens(scene: Scene) -> None:
     assert lines[0] == "tunnel a: peers can dial in at 192.0.2.2:4242"
 
 
+def test_sessions(scene: Scene) -> None:
+    """
+    A tunnel knows the sessions on either side, as long as there are any.
+    """
+    service = scene.service("a: dial x > listen y", "b: z > plain")
+    running: Any = service.tunnels["a"]
+    assert running.sessions == service.tunnels["b"].sessions == ()
+    scene.place("x").factory = Factory.forProtocol(Peer)
+    scene.place("x").accept()
+    peer = MuxDialEndpoint(scene.reactor, scene.place("y"), _label="y")
+    peer.listen(Factory.forProtocol(Peer))
+    scene.place("y").accept()
+    sessions = running.sessions
+    assert [session.wire for session in sessions] == ["yamux", "yamux"]
+    running.stopListening()
+    assert running.sessions == sessions
+    assert service.present == list(service.tunnels.values())
+
+
 def test_startWithoutPort(scene: Scene) -> None:
     """
     Not everything that endpoints return is a port.
