@@ -310,8 +310,8 @@ class Link:
         """
         The session still does its work, in both directions.
         """
-        await self.weOpen("echo", 100, seed=98)
-        await self.peerOpens("echo", size=100, seed=99)
+        await self.peerOpens("echo", size=100, seed=98)
+        await self.weOpen("echo", 100, seed=99)
 
     async def until(self, condition: Callable[[], bool]) -> None:
         """

@@ -30,6 +30,8 @@ scenario = Scenarios()
 
 #: Seconds for which a session is idle: more than two of the shortened time-outs.
 IDLE = 0.9
+#: Bytes that take longer to send than a peer takes to be killed.
+LONG = 32 * MIB
 
 
 @scenario("we-ping: we ping the peer")
@@ -225,17 +227,22 @@ async def weAbort(link: Link) -> None:
 @scenario("killed: the peer is killed in mid-transfer, in both directions")
 async def killed(link: Link) -> None:
     await link.start()
-    reading = [await link.open(b"source %d %d" % (64 * MIB, n)) for n in range(2)]
-    writing = await link.open(b"hold -1")
-    writing.write(noise(8 * MIB, 1))
-    taking = [link.peerOpens("take", size=64 * MIB, seed=n) for n in range(2)]
+    taking = [link.peerOpens("take", size=LONG, seed=n) for n in range(2)]
     for command in taking:
         command.addErrback(lambda failure: failure.trap(PeerEnded) and None)
-    for each in reading:
-        await each.conditions.until(lambda e=each: len(e.data) > KIB)  # type: ignore[misc]
-    await link.services.arrived("take")
+    taker = await link.services.arrived("take")
+    reading = [await link.open(b"source %d %d" % (LONG, n)) for n in range(2)]
+    # One of each kind will do: not all peers are fair.
+    await link.until(lambda: any(each.data for each in reading))
+    await link.until(lambda: taker.transport.bytesReceived > KIB)
+    writing = await link.open(b"hold -1")
+    writing.write(noise(8 * MIB, 1))
+    await link.until(lambda: writing.transport.bytesSent > 0)
+    # An unfair peer may be done with some by now.
+    every: list[Conversation] = [*reading, writing, *link.services.accepted]
+    streams = [each for each in every if each.reason is None]
+    assert len(streams) > 1
     await link.peer.kill()
-    streams: list[Conversation] = [*reading, writing, *link.services.accepted]
     for stream in streams:
         assert (await stream.whenLost()).check(SessionLost)
     await together(*taking)
