@@ -1,0 +1,64 @@
+"""
+The tests of Twisted's own that can't apply to streams, each with the reason.
+
+A name is that of the class in Twisted and of the test.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+_TEXT = "looks for the number of a socket in the text of a transport, or in logstr"
+_READERS = "looks for the transport among what the reactor reads from"
+_DESCRIPTORS = "is about running out of file descriptors"
+_SOCKET = "its client is a bare socket, which opens no stream"
+_LOG = "looks for what the class Port of TCP writes to the log"
+
+SKIPS: dict[str, str] = {
+    "TCPClientTestsBase.test_addresses": "asks for the private attribute addr",
+    "TCPConnectionTestsBuilder.test_resumeProducing": _READERS,
+    "TCPConnectionTestsBuilder.test_resumeProducingWhileDisconnecting": _READERS,
+    "TCPConnectionTestsBuilder.test_resumeProducingWhileDisconnected": (
+        "calls connectionLost, which is not the protocol's to call"
+    ),
+    "TCPTransportServerAddressTestMixin.test_serverAddressTCP4": _TEXT,
+    "TCPTransportServerAddressTestMixin.test_serverAddressTCP6": _TEXT,
+    "StreamTransportTestsMixin.test_startedListeningLogMessage": _LOG,
+    "StreamTransportTestsMixin.test_connectionLostLogMsg": _LOG,
+    "StreamTransportTestsMixin.test_closePeerOnEMFILE": _DESCRIPTORS,
+    **{
+        f"TCPPortTestsMixin.test_{name}": _SOCKET
+        for name in (
+            "buildProtocolIPv4Address",
+            "buildProtocolIPv6Address",
+            "buildProtocolIPv6AddressScopeID",
+            "serverGetHostOnIPv4",
+            "serverGetHostOnIPv6",
+            "serverGetHostOnIPv6ScopeID",
+            "serverGetPeerOnIPv4",
+            "serverGetPeerOnIPv6",
+            "serverGetPeerOnIPv6ScopeID",
+        )
+    },
+}
+
+
+def withSkips(cls: type[Any]) -> type[Any]:
+    """
+    A test case with its tests skipped that are listed, by the name of any class
+    that it inherits from.
+    """
+    for base in cls.__mro__:
+        for name in vars(base):
+            reason = SKIPS.get(f"{base.__name__}.{name}")
+            if reason is not None:
+                _skip(cls, name, reason)
+    return cls
+
+
+def _skip(cls: type[Any], name: str, reason: str) -> None:
+    def skipped(self: object) -> None:
+        raise AssertionError("skipped")
+
+    skipped.skip = reason  # type: ignore[attr-defined]
+    setattr(cls, name, skipped)
