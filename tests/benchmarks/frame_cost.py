@@ -209,7 +209,7 @@ def main() -> None:
     parser.add_argument("--frames", type=int, default=50000)
     parser.add_argument("--rounds", type=int, default=5)
     arguments = parser.parse_args()
-    print("wire     in µs  ×bare   in+out µs  ×bare")
+    print("wire     in µs  x bare  in+out µs  x bare")
     for wire in arguments.wire or wireNames():
         row = measure(wire, arguments.frames, arguments.rounds)
         print(
