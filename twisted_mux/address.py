@@ -34,4 +34,6 @@ def describeAddress(address: object) -> str:
     host = getattr(address, "host", None)
     if host is None:
         return str(address)
+    if ":" in host:
+        host = f"[{host}]"
     return f"{host}:{getattr(address, 'port', '')}"
