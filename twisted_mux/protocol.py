@@ -69,6 +69,9 @@ if TYPE_CHECKING:
 #: How many bytes go to the carrier in one write: what its buffer holds before
 #: it pauses us.
 BATCH = 64 * 1024
+# What each round of a turn counts for, in bytes, at least: a producer that writes
+# a byte whenever it may shall not keep the reactor busy.
+_LEAST_CHARGE = 4096
 #: Seconds that a carrier has to close before it is aborted.
 CLOSE_TIMEOUT = 5.0
 # How much unsent data the kernel is given, in bytes, where the carrier is TCP
@@ -572,7 +575,7 @@ class MuxProtocol(Protocol):
             if room <= 0:
                 self.wake(False)
                 break
-            room -= self._write(engine.takeOutput(BATCH))
+            room -= max(_LEAST_CHARGE, self._write(engine.takeOutput(BATCH)))
             engine.settle()
         if engine.reading is self._readingPaused:
             self._pauseReading(not engine.reading)

@@ -442,6 +442,28 @@ def test_turnsAreShort(makePair: MakePair) -> None:
     assert most <= 32 * KIB + 64 * KIB
 
 
+def test_smallProducersTakeTurns(pair: SessionPair) -> None:
+    """
+    A pull producer that writes a byte each time it is asked does not keep the
+    reactor busy in one go either.
+    """
+    client, server = connect(pair)
+
+    def produce() -> None:
+        client.transport.write(b"x")
+        if len(producer.calls) == 2000:
+            client.transport.unregisterProducer()
+
+    producer = Producer(resume=produce)
+    client.transport.registerProducer(producer, False)
+    most = 0
+    while len(server.received) < 2000:
+        before = len(producer.calls)
+        assert pair.turn()
+        most = max(most, len(producer.calls) - before)
+    assert most <= 100
+
+
 def test_bulkOverAThinLink(makePair: MakePair) -> None:
     """
     On a link with delay and rate a transfer takes about as long as it has to,

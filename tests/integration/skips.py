@@ -43,16 +43,41 @@ SKIPS: dict[str, str] = {
 }
 
 
-def withSkips(cls: type[Any]) -> type[Any]:
+_NO_RESET = "the wire has no reset: an abort looks like an end"
+
+#: Besides, on wires without a reset.
+SKIPS_WITHOUT_RESET: dict[str, str] = {
+    "AbortConnectionTests.test_serverAbortsConnectionTwice": _NO_RESET,
+    "AbortConnectionTests.test_serverAbortsConnectionThenLosesConnection": _NO_RESET,
+    "StreamClientTestsMixin.test_unregisterProducerAfterDisconnect": (
+        "the wire has no reset: who has stopped reading, and writes on, can't be told "
+        "that nobody is there"
+    ),
+}
+
+_STOP = (
+    "a reactor on asyncio has a delayed call left when it is stopped from a delayed "
+    "call"
+)
+
+#: Besides, on asyncio.
+SKIPS_ON_ASYNCIO: dict[str, str] = {
+    "AbortConnectionTests.test_serverAbortsConnectionTwice": _STOP,
+    "AbortConnectionTests.test_serverAbortsConnectionThenLosesConnection": _STOP,
+}
+
+
+def withSkips(cls: type[Any], *lists: dict[str, str]) -> type[Any]:
     """
     A test case with its tests skipped that are listed, by the name of any class
     that it inherits from.
     """
     for base in cls.__mro__:
-        for name in vars(base):
-            reason = SKIPS.get(f"{base.__name__}.{name}")
-            if reason is not None:
-                _skip(cls, name, reason)
+        for skips in (SKIPS, *lists):
+            for name, reason in skips.items():
+                owner, method = name.split(".")
+                if base.__name__ == owner and hasattr(cls, method):
+                    _skip(cls, method, reason)
     return cls
 
 

@@ -17,8 +17,12 @@ from twisted.internet.test import connectionmixins, reactormixins, test_tcp, tes
 from zope.interface import implementer
 
 from tests.integration.routing import Routes
-from tests.integration.skips import withSkips
-from twisted_mux.wire import wireNames
+from tests.integration.skips import (
+    SKIPS_ON_ASYNCIO,
+    SKIPS_WITHOUT_RESET,
+    withSkips,
+)
+from twisted_mux.wire import codecNamed, wireNames
 
 # Twisted's tests use context factories of the old kind; and a reactor that is
 # stopped in the middle, as theirs are, does not close a socket that it neither reads
@@ -204,8 +208,12 @@ def _cases(original: type[Any], wire: str, reactors: list[str]) -> None:
         (Routed, original),
         {"wire": wire, "_reactors": reactors, "__module__": __name__},
     )
+    lists = []
+    if not codecNamed(wire).capabilities.reset:
+        lists.append(SKIPS_WITHOUT_RESET)
     for case in builder.makeTestCaseClasses().values():
-        globals()[case.__name__] = withSkips(case)
+        more = [SKIPS_ON_ASYNCIO] if "Asyncio" in case.__name__ else []
+        globals()[case.__name__] = withSkips(case, *lists, *more)
 
 
 for each in wireNames():
