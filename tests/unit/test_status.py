@@ -291,8 +291,8 @@ class Site:
     def __init__(self, token: str | None = None) -> None:
         self.scene = Scene()
         self.messages = Messages()
-        resource = StatusResource(self.scene.sampler, self.messages, token)
-        self.site = StatusSite(resource, VirtualClock())
+        self.resource = StatusResource(self.scene.sampler, self.messages, token)
+        self.site = StatusSite(self.resource, VirtualClock())
         self.site.doStart()
 
     def ask(
@@ -402,6 +402,21 @@ def test_otherMethods(method: str) -> None:
     )
     assert (code, headers["Allow"]) == (405, "GET, HEAD")
     assert body == b"only GET and HEAD\n"
+
+
+def test_health() -> None:
+    """
+    The answer's code tells whether connections should be sent here, and carriers.
+    """
+    site = Site()
+    assert site.ask("/ready")[0] == 200
+    site.scene.pair.client.close(5)
+    site.scene.clock.advance(1)
+    assert site.ask("/ready")[::2] == (503, b"no carrier\n")
+    assert site.ask("/alive")[::2] == (200, b"yes\n")
+    site.resource.alive = False
+    for path in ("/alive", "/ready"):
+        assert site.ask(path)[::2] == (503, b"about to end\n")
 
 
 TOKEN = "correct-horse"
@@ -534,6 +549,7 @@ def test_service(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(status.tunnels, "stopService", lambda: stopping)
     stopped = status.stopService()
     assert place.factory is not None
+    assert not status._resource.alive
     assert pending(stopped)
     stopping.callback(None)
     resultOf(stopped)

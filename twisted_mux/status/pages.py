@@ -1,6 +1,12 @@
 """
 Answers requests: C{/} is the page, C{/status.json} what it shows, C{/metrics} the same
-for Prometheus.
+for Prometheus; C{/alive} and C{/ready} are for whoever spreads connections over several
+processes.
+
+B{Alive, ready.}  A process is alive until it is told to end: then it takes no more
+connections and wants no more carriers, but goes on with those it has.  It is ready if
+there is a carrier that takes streams, too: before that connections would have to wait
+for one, while another process may have some.  Both are told by the answer's code.
 
 B{Who may ask.}  With a token whoever has it: as C{Authorization: Bearer TOKEN}, or as
 C{?token=TOKEN} for browsers; nobody else gets to know more than that.  Without one,
@@ -33,6 +39,8 @@ from twisted.web.http import (
     NOT_ALLOWED,
     NOT_FOUND,
     NOT_IMPLEMENTED,
+    OK,
+    SERVICE_UNAVAILABLE,
     UNAUTHORIZED,
 )
 from twisted.web.resource import Resource
@@ -84,6 +92,8 @@ def _readPage() -> tuple[bytes, str]:
 class StatusResource(Resource):
     """
     Everything that is served.
+
+    @ivar alive: is the process not about to end?
     """
 
     isLeaf = True
@@ -96,6 +106,7 @@ class StatusResource(Resource):
             address.
         """
         super().__init__()  # type: ignore[no-untyped-call]
+        self.alive = True
         self._sampler = sampler
         self._messages = messages
         self._token = None if token is None else token.encode()
@@ -140,7 +151,19 @@ class StatusResource(Resource):
             return report(self._sampler, self._messages)
         if request.path == b"/metrics":
             return self._metrics(request)
-        return _say(request, NOT_FOUND, "there are /, /status.json and /metrics")
+        if request.path in (b"/alive", b"/ready"):
+            return self._health(request)
+        paths = "/, /status.json, /metrics, /alive and /ready"
+        return _say(request, NOT_FOUND, f"there are {paths}")
+
+    def _health(self, request: Request) -> bytes:
+        if not self.alive:
+            return _say(request, SERVICE_UNAVAILABLE, "about to end")
+        if request.path == b"/ready" and not any(
+            carrier.state == "up" for carrier in self._sampler.snapshot.carriers
+        ):
+            return _say(request, SERVICE_UNAVAILABLE, "no carrier")
+        return _say(request, OK, "yes")
 
     def _metrics(self, request: Request) -> bytes:
         try:

@@ -70,8 +70,8 @@ class StatusService(Service):
         self._reactor = reactor
         self._text = text
         self._messages = Messages()
-        resource = StatusResource(self.sampler, self._messages, token)
-        self._site = StatusSite(resource, reactor)
+        self._resource = StatusResource(self.sampler, self._messages, token)
+        self._site = StatusSite(self._resource, reactor)
         self._listening: Deferred[Any] | None = None
         self._port: Any = None
         self._complaint = ""
@@ -126,6 +126,7 @@ class StatusService(Service):
         @return: fires when both is done.
         """
         super().stopService()  # type: ignore[no-untyped-call]
+        self._resource.alive = False
         return self.tunnels.stopService().addBoth(self._stop)
 
     def _stop(self, result: Any) -> Any:
