@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from typing import Any, Generic, TypeVar
 
-from twisted.internet.defer import Deferred, succeed
+from twisted.internet.defer import Deferred, maybeDeferred, succeed
 from twisted.internet.error import CannotListenError
 from twisted.internet.interfaces import IListeningPort, IProtocolFactory
 from twisted.python.failure import Failure
@@ -93,15 +93,19 @@ class MuxPort:
         Take no more carriers and no more streams.  Live streams are left
         alone, as with TCP; each carrier is closed when its last one is over.
 
-        @return: fires when no more carriers can come.
+        @return: fires when no more carriers can come; fails then with what the
+            factory raised in C{doStop}, if it did.
         """
         if not self._listens:
             return succeed(None)
         self._listens = False
         self._carriers.listener = None
         self._carriers.acceptStreams(None)
-        self._factory.doStop()
-        return self._carriers.stopAccepting()
+        stopped = maybeDeferred(self._factory.doStop)
+        stopped.addBoth(
+            lambda result: self._carriers.stopAccepting().addCallback(lambda _: result)
+        )
+        return stopped
 
 
 class Listening(Generic[C]):

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from twisted.internet.defer import Deferred, fail, succeed
+from twisted.internet.defer import Deferred, fail, maybeDeferred, succeed
 from twisted.internet.error import CannotListenError
 from twisted.internet.interfaces import (
     IListeningPort,
@@ -95,11 +95,13 @@ class SessionPort:
     def stopListening(self) -> Deferred[None]:
         """
         Refuse streams from now on; those that are open stay.
+
+        @return: fails with what the factory raises in C{doStop}.
         """
-        if self._session.streamFactory is self._factory:
-            self._session.streamFactory = None
-            self._factory.doStop()
-        return succeed(None)
+        if self._session.streamFactory is not self._factory:
+            return succeed(None)
+        self._session.streamFactory = None
+        return maybeDeferred(self._factory.doStop)
 
     def getHost(self) -> MuxAddress:
         """

@@ -118,7 +118,7 @@ class StreamTransport:
         self._watcher = watcher
         self._aborting = False
         self._keepAlive = False
-        self._noDelay = True
+        self._noDelay = False
         self._producerHolds = False
         self._writeDisconnecting = False
         self._writeDisconnected = False

@@ -716,6 +716,23 @@ def test_listenTwice(pair: SessionPair, outcome: Any) -> None:
     del server
 
 
+def test_doStopRaises(pair: SessionPair, outcome: Any) -> None:
+    """
+    What a factory raises when it is stopped is what C{stopListening} fails with,
+    and another one may listen all the same.
+    """
+    endpoint = pair.server.serverEndpoint()
+    factory = Factory3(lambda address: Recorder())
+
+    def fail() -> None:
+        raise ZeroDivisionError
+
+    factory.doStop = fail  # type: ignore[method-assign]
+    port = outcome(endpoint.listen(cast(Any, factory))).value
+    outcome(port.stopListening()).failed(ZeroDivisionError)
+    outcome(endpoint.listen(cast(Any, factory))).value  # noqa: B018
+
+
 # The end.
 
 
