@@ -1,6 +1,6 @@
 """
-From what Twisted makes of an endpoint string to one of L{twisted_mux.endpoints}:
-what the plugin calls.
+From what Twisted makes of an endpoint string to one of L{twisted_mux.endpoints}, of
+L{twisted_mux.mtls} or of L{twisted_mux.socks}: what the plugin calls.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeVar
 
 from twisted.internet.endpoints import clientFromString, serverFromString
+from twisted.internet.interfaces import IStreamClientEndpoint, IStreamServerEndpoint
 
 from twisted_mux.endpoint_strings import Kind, MuxString, parseString
 from twisted_mux.endpoints import (
@@ -20,7 +21,15 @@ from twisted_mux.endpoints import (
 from twisted_mux.errors import ConfigError
 from twisted_mux.sharing import sharedSource
 
-__all__ = ["parseClient", "parseDial", "parseListen", "parseServer"]
+__all__ = [
+    "parseClient",
+    "parseDial",
+    "parseListen",
+    "parseMTLSClient",
+    "parseMTLSServer",
+    "parseServer",
+    "parseSocks",
+]
 
 E = TypeVar("E")
 
@@ -93,6 +102,52 @@ def parseListen(
         address=parsed.address,
         **_common(reactor, Kind.LISTEN, parsed),
     )
+
+
+def parseMTLSServer(
+    reactor: Any, args: Sequence[str], options: Mapping[str, str]
+) -> IStreamServerEndpoint:
+    """
+    The endpoint for C{mtls:} as a server.
+
+    @raise ConfigError: there is something wrong with the string or its files, or the
+        libraries for TLS are not there.
+    """
+    parse: Callable[..., IStreamServerEndpoint] = _mtls().parseServer
+    return parse(reactor, args, options)
+
+
+def parseMTLSClient(
+    reactor: Any, args: Sequence[str], options: Mapping[str, str]
+) -> IStreamClientEndpoint:
+    """
+    The endpoint for C{mtls:} as a client.
+
+    @raise ConfigError: as with L{parseMTLSServer}.
+    """
+    parse: Callable[..., IStreamClientEndpoint] = _mtls().parseClient
+    return parse(reactor, args, options)
+
+
+def _mtls() -> Any:
+    try:
+        from twisted_mux import mtls
+    except ImportError as error:
+        raise ConfigError(f"mtls: needs twisted-mux[tls]: {error}") from error
+    return mtls
+
+
+def parseSocks(
+    reactor: Any, args: Sequence[str], options: Mapping[str, str]
+) -> IStreamClientEndpoint:
+    """
+    The endpoint for C{socks5:}.
+
+    @raise ConfigError: there is something wrong with the string.
+    """
+    from twisted_mux.socks.endpoint import parseClient as parse
+
+    return parse(reactor, args, options)
 
 
 def _common(reactor: Any, kind: Kind, parsed: MuxString) -> dict[str, Any]:

@@ -4,6 +4,7 @@ The public objects, as interfaces.
 
 from __future__ import annotations
 
+from twisted.internet.interfaces import IStreamClientEndpoint
 from zope.interface import Attribute, Interface
 
 # zope.interface's declarations have no bodies and no self.
@@ -123,4 +124,19 @@ class IMuxSession(Interface):
         @return: a L{SessionStatistics
             <twisted_mux.statistics.SessionStatistics>}: what the session has
             seen so far and how it stands.
+        """
+
+
+class IServiceEndpoint(IStreamClientEndpoint):
+    """
+    An endpoint that is no place but a service, which may have something to say about
+    who uses it.
+    """
+
+    def connectService(protocolFactory, complain):  # type: ignore[no-untyped-def]
+        """
+        As C{connect} does it.
+
+        @param complain: called with a line of text, once at most and perhaps long
+            after, if whoever is behind the protocol does not get what they want.
         """

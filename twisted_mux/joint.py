@@ -43,6 +43,7 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from twisted_mux.address import describeAddress
+from twisted_mux.interfaces import IServiceEndpoint
 
 if TYPE_CHECKING:
     from twisted_mux.bridge import Bridge
@@ -271,7 +272,12 @@ class Joint:
         bridge = self.bridge
         bridge.began(self)
         self._limit = bridge.reactor.callLater(bridge.connectTimeout, self._tooLate)
-        connecting: Deferred[IProtocol] = maybeDeferred(bridge.target.connect, self)
+        target = bridge.target
+        connecting: Deferred[IProtocol]
+        if IServiceEndpoint.providedBy(target):
+            connecting = maybeDeferred(target.connectService, self, self._fail)
+        else:
+            connecting = maybeDeferred(target.connect, self)
         self._connecting = connecting
         connecting.addBoth(self._connectEnded)
 

@@ -20,7 +20,12 @@ from twisted_mux.address import MuxAddress, describeAddress
 from twisted_mux.bridge import Bridge
 from twisted_mux.carrier_session import CarrierSession
 from twisted_mux.tunnel_config import Tunnel
-from twisted_mux.tunnel_strings import carriersKey, sourceEndpoint, targetEndpoint
+from twisted_mux.tunnel_strings import (
+    carriersKey,
+    sourceEndpoint,
+    targetEndpoint,
+    withoutPassword,
+)
 
 __all__ = ["RunningTunnel", "allOf", "within"]
 
@@ -72,7 +77,11 @@ class RunningTunnel:
             reactor, tunnel.target, insecureCarrier
         )
         self.bridge = Bridge(
-            reactor, tunnel.name, self.target, tunnel.target, tunnel.connectTimeout
+            reactor,
+            tunnel.name,
+            self.target,
+            withoutPassword(tunnel.target),
+            tunnel.connectTimeout,
         )
         self._listening: Deferred[Any] | None = None
         self._port: Any = None
@@ -134,7 +143,7 @@ class RunningTunnel:
             "tunnel {tunnel}: connections at {address} go to {target}",
             tunnel=self.tunnel.name,
             address=where,
-            target=self.tunnel.target,
+            target=withoutPassword(self.tunnel.target),
         )
 
     def _startEnded(self, result: Any) -> Any:
@@ -156,7 +165,7 @@ class RunningTunnel:
 
         def changed(_: object) -> None:
             self.bridge.target = self.target
-            self.bridge.label = tunnel.target
+            self.bridge.label = withoutPassword(tunnel.target)
             self.bridge.connectTimeout = tunnel.connectTimeout
 
         def failed(reason: Any) -> Any:

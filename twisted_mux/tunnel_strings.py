@@ -38,6 +38,7 @@ __all__ = [
     "takeApart",
     "targetEndpoint",
     "withInterface",
+    "withoutPassword",
 ]
 
 E = TypeVar("E")
@@ -49,7 +50,7 @@ _ACCEPTING = frozenset({"mux", "mux-listen"})
 #: Kinds that nobody from beyond this machine can reach.
 _LOCAL = frozenset({"unix", "stdio"})
 #: Kinds on which TLS verifies who dials in.
-_VERIFYING: frozenset[str] = frozenset()
+_VERIFYING = frozenset({"mtls"})
 
 
 @dataclass(frozen=True)
@@ -67,6 +68,7 @@ class _Port:
 
 _PORTS: Mapping[str, _Port] = {
     "tcp": _Port(2),
+    "mtls": _Port(2),
     "ssl": _Port(5),
     "tls": _Port(4),
     "tcp6": _Port(3, "::1"),
@@ -119,6 +121,13 @@ def withInterface(text: str) -> str:
     if port is None or "interface" in options or len(inner) > port.position:
         return text
     return f"{text}:interface={quote(port.loopback)}"
+
+
+def withoutPassword(text: str) -> str:
+    """
+    The same string, for messages.
+    """
+    return re.sub(r"(:password=)(?:\\.|[^\\:])*", r"\1...", text, flags=re.DOTALL)
 
 
 def carrierComplaint(text: str) -> str:
@@ -212,7 +221,7 @@ def _parsed(parse: Callable[[Any, str], E], reactor: Any, text: str) -> E:
     except Exception as error:
         # Whatever a kind's parser does with what it does not understand: Twisted's own
         # raise ValueError, TypeError, KeyError, IndexError, OSError, and OpenSSL's.
-        raise ConfigError(f"{text}: {_explain(error)}") from error
+        raise ConfigError(f"{withoutPassword(text)}: {_explain(error)}") from error
 
 
 # What Python says of a call, or a number, and what that means for a string.

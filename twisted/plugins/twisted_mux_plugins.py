@@ -1,7 +1,7 @@
 """
 What twisted_mux adds to Twisted by name: the endpoint strings C{mux:…} of servers
-and of clients, C{mux-dial:…} of servers and C{mux-listen:…} of clients; and the service
-C{mux} for C{twist} and C{twistd}.
+and of clients, C{mux-dial:…} of servers and C{mux-listen:…} of clients, C{mtls:…} of both
+and C{socks5:…} of clients; and the service C{mux} for C{twist} and C{twistd}.
 
 Twisted imports this module whenever it looks for a plugin of any kind, in every
 program of an environment where twisted_mux is installed.  So nothing of
@@ -24,11 +24,14 @@ from twisted.plugin import IPlugin
 from zope.interface import implementer
 
 __all__ = [
+    "mtlsClientParser",
+    "mtlsServerParser",
     "muxClientParser",
     "muxDialParser",
     "muxListenParser",
     "muxServerParser",
     "muxService",
+    "socksClientParser",
 ]
 
 
@@ -90,6 +93,9 @@ muxServerParser = _ServerParser("mux", "parseServer")
 muxClientParser = _ClientParser("mux", "parseClient")
 muxDialParser = _ServerParser("mux-dial", "parseDial")
 muxListenParser = _ClientParser("mux-listen", "parseListen")
+mtlsServerParser = _ServerParser("mtls", "parseMTLSServer")
+mtlsClientParser = _ClientParser("mtls", "parseMTLSClient")
+socksClientParser = _ClientParser("socks5", "parseSocks")
 muxService = ServiceMaker(
     "mux", "twisted_mux.tap", "Tunnels over multiplexed connections.", "mux"
 )
