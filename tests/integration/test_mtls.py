@@ -5,6 +5,8 @@ why not.
 
 from __future__ import annotations
 
+import re
+import shlex
 import shutil
 import subprocess
 from collections.abc import Iterator
@@ -29,7 +31,14 @@ from zope.interface import implementer
 
 from tests.integration.authority import Authority, fingerprintOf
 from tests.integration.forwarder import LOOPBACK, onReactor, reactor
-from tests.integration.programs import PATIENCE, Programs, curl, freePort, webServer
+from tests.integration.programs import (
+    PATIENCE,
+    ROOT,
+    Programs,
+    curl,
+    freePort,
+    webServer,
+)
 from tests.unit.carrying import logged
 from twisted_mux import mtls_handshake
 from twisted_mux.endpoint_strings import quote
@@ -429,6 +438,42 @@ def test_tunnel(world: World, programs: Programs, tmp_path: Path) -> None:
         (line,) = serve.saw("mtls: connection from .* refused")
         assert "no authority in trustRoots" in line
         assert [dial.terminate(), serve.terminate()] == [0, 0]
+
+
+PAGE = (ROOT / "docs/how-to/certificates.md").read_text(encoding="utf-8")
+
+
+@pytest.mark.skipif(shutil.which("curl") is None, reason="needs curl")
+@pytest.mark.skipif(shutil.which("openssl") is None, reason="needs openssl")
+def test_page(programs: Programs, tmp_path: Path) -> None:
+    """
+    The certificates and the tunnel of the page in the documentation, with other ports,
+    and a name that leads here.
+    """
+    lines = re.findall(r"^\$ (.*)$", PAGE, re.MULTILINE)
+    for line in lines[:-2]:
+        subprocess.run(
+            shlex.split(line),
+            check=True,
+            cwd=tmp_path,
+            capture_output=True,
+            timeout=PATIENCE,
+        )
+    (tmp_path / "file").write_bytes(b"content")
+    with webServer(tmp_path) as port:
+        carrierPort = str(freePort())
+        changes = {
+            "7000": carrierPort,
+            "8000": str(port),
+            "8080": "0",
+            "tls:server.example": "tls:localhost",
+        }
+        for line in lines[-2:]:
+            for old, new in changes.items():
+                line = line.replace(old, new)
+            program = programs.mux(*shlex.split(line)[2:])
+            program.saw("connections at")
+        assert curl(program.port, "file") == b"content"
 
 
 @pytest.mark.skipif(shutil.which("openssl") is None, reason="needs openssl")
