@@ -149,7 +149,11 @@ class _Guard(Protocol):
         """
         The peer's certificate is valid: is it the right one?
         """
-        complaint = self._factory.check(certificate)
+        try:
+            complaint = self._factory.check(certificate)
+        except Exception as error:
+            # What is within it has been written by others.
+            complaint = f"the peer's certificate can't be understood: {error}"
         if complaint:
             self.note(complaint)
         else:

@@ -288,6 +288,24 @@ def test_serversName(own: Path, authority: Authority) -> None:
     assert toASCII("bücher.example") == "xn--bcher-kva.example"
 
 
+def test_notUnderstood(own: Path) -> None:
+    """
+    A certificate with which nothing can be done is not the right one.
+    """
+
+    def check(_: object) -> str:
+        raise ValueError("what is this?")
+
+    factory = GuardFactory(
+        MemoryReactorClock(), Factory(), check, lambda result, _: results.append(result)
+    )
+    results: list[Any] = []
+    guard: Any = factory.buildProtocol(IPv4Address("TCP", "192.0.2.1", 7))
+    assert not guard.verify(certificateIn(own))
+    guard.connectionLost(Failure(ConnectionLost()))
+    assert results[0].getErrorMessage().endswith("understood: what is this?")
+
+
 def test_neverVerified() -> None:
     """
     If OpenSSL should let somebody in without having asked, they are refused.
