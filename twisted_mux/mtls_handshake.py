@@ -210,7 +210,8 @@ class GuardFactory:
     Builds guards.
 
     @ivar inner: the application's factory.
-    @ivar check: see L{Identity.complaint}.
+    @ivar check: what speaks against a valid certificate, in one line; empty if nothing
+        does.
     @ivar done: is told for each connection, once, which protocol it has got, or why
         none.
     """

@@ -20,7 +20,8 @@ have to do the same, within a class that has enough to think of.
 
 B{Refusals} end in good order, or the reply that says why would be lost with the reset.
 So the bridge can't tell them from an ordinary end; it gives us a function to tell it
-(L{IServiceEndpoint}), which makes the line in the log with the client's address in it.
+(L{IServiceEndpoint<twisted_mux.interfaces.IServiceEndpoint>}), which makes the line in
+the log with the client's address in it.
 
 Two clocks: L{REQUEST_TIMEOUT} for the request, C{timeout} for name and connection.
 """
