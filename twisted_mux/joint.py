@@ -43,6 +43,7 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from twisted_mux.address import describeAddress
+from twisted_mux.half_close import hearOfEnds
 from twisted_mux.interfaces import IServiceEndpoint
 
 if TYPE_CHECKING:
@@ -204,6 +205,7 @@ class _Incoming(_Side):
         Hold it, and connect to the target.
         """
         self.transport.pauseProducing()
+        hearOfEnds(self, self.transport)
         self.joint.begin()
 
     def dataReceived(self, data: bytes) -> None:

@@ -33,7 +33,7 @@ defaults
     timeout check 2s
     retries 3
     option redispatch 1
-    default-server inter 200ms fall 1 rise 1 on-marked-down shutdown-sessions
+    default-server inter 200ms fall 1 rise 1
 
 frontend carriers
     bind 127.0.0.1:{carriers}
@@ -41,6 +41,7 @@ frontend carriers
 
 backend carriers
     balance leastconn
+    default-server on-marked-down shutdown-sessions
     option httpchk GET /alive
     server one 127.0.0.1:{carriersOne} send-proxy-v2 check port {statusOne}
     server two 127.0.0.1:{carriersTwo} send-proxy-v2 check port {statusTwo}
@@ -129,12 +130,16 @@ class Load:
 
     async def once(self) -> bool:
         """
-        Does a new connection work?
+        A connection that sends something, ends, and then waits for the other end: is
+        what it gets the same?
         """
-        connection = await asyncio.open_connection("127.0.0.1", self._port)
-        worked = await self.works(connection)
-        connection[1].close()
-        return worked
+        reader, writer = await asyncio.open_connection("127.0.0.1", self._port)
+        content = os.urandom(300_000)
+        writer.write(content)
+        writer.write_eof()
+        received = await asyncio.wait_for(reader.read(-1), PATIENCE)
+        writer.close()
+        return received == content
 
     def close(self) -> None:
         """
@@ -180,7 +185,7 @@ async def live(ports: dict[str, int], name: str, count: int) -> None:
         pass
 
 
-async def scenario(programs: Programs, haproxy: str) -> None:
+async def main(programs: Programs, haproxy: str) -> None:
     """
     See C{test_publisherIsKilled}.
     """
@@ -189,6 +194,22 @@ async def scenario(programs: Programs, haproxy: str) -> None:
     kinds = ("carriers", "public")
     names = [*kinds, *(f"{kind}{n}" for kind in (*kinds, "status") for n in NAMES)]
     ports = {name: freePort() for name in names}
+    load = Load(ports["public"])
+    try:
+        await scenario(programs, haproxy, ports, target, load)
+    finally:
+        load.close()
+        server.close()
+
+
+async def scenario(
+    programs: Programs, haproxy: str, ports: dict[str, int], target: int, load: Load
+) -> None:
+    """
+    What happens.
+
+    @param target: the port of what is exposed.
+    """
     publishers = {name: publisher(programs, ports, name) for name in NAMES}
     file = programs.folder / "haproxy.cfg"
     file.write_text(CONFIG.format(**ports))
@@ -201,7 +222,6 @@ async def scenario(programs: Programs, haproxy: str) -> None:
         # A carrier for each.
         await asyncio.wait_for(peers(ports, name, 1), PATIENCE)
         await apart(balancer.saw, f"Server public/{name.lower()} is UP")
-    load = Load(ports["public"])
     held = [await load.connect() for _ in range(40)]
     for name in NAMES:
         await asyncio.wait_for(live(ports, name, 20), PATIENCE)
@@ -229,7 +249,6 @@ async def scenario(programs: Programs, haproxy: str) -> None:
     await apart(balancer.saw, "Server public/one is UP", 2)
     assert await load.once()
     assert await apart(expose.terminate) == 0
-    server.close()
 
 
 NAMES = ("One", "Two")
@@ -241,4 +260,4 @@ def test_publisherIsKilled(programs: Programs) -> None:
     other are not; every new connection gets through; the carriers move over.  When it is
     back it gets connections as soon as it has a carrier.
     """
-    asyncio.run(scenario(programs, needs("haproxy")))
+    asyncio.run(main(programs, needs("haproxy")))

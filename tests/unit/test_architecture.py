@@ -40,6 +40,7 @@ LAYERS = {
             (
                 "bridge",
                 "demo",
+                "half_close",
                 "joint",
                 "json_log",
                 "metrics",
