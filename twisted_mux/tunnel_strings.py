@@ -154,7 +154,7 @@ def carrierComplaint(text: str) -> str:
             return ""
         where = f"{interface or 'every interface'} is reached from beyond this machine"
     return (
-        f"{where}, and TLS does not verify who opens carriers there; "
+        f"{where}, and TLS does not verify who opens carriers there, as mtls: does; "
         "--insecure-carrier allows it"
     )
 
