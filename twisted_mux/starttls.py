@@ -11,13 +11,17 @@ through L{_Bypass}.
 from __future__ import annotations
 
 from collections.abc import Iterable
+from inspect import signature
 from typing import Any, cast
 
 from twisted.internet.interfaces import IProducer, ISSLTransport
 from twisted.protocols.tls import TLSMemoryBIOFactory, TLSMemoryBIOProtocol
 from zope.interface import implementer
 
-from twisted_mux.transport import StreamTransport
+from twisted_mux.transport import StreamTransport, mustBeBytes
+
+# Older versions of Twisted have no such thing.
+_TAKES_CLOCK = "clock" in signature(TLSMemoryBIOFactory).parameters
 
 
 class _Bypass:
@@ -77,8 +81,7 @@ class SecureStreamTransport(StreamTransport):
         """
         Encrypt and send C{data}.
         """
-        if not isinstance(data, bytes):
-            raise TypeError("Data must be bytes")
+        mustBeBytes(data)
         if self.connected:
             self._secure.write(data)
 
@@ -87,8 +90,9 @@ class SecureStreamTransport(StreamTransport):
         Encrypt and send all of C{data}.
         """
         pieces = list(data)
-        if self.connected:
-            self._secure.writeSequence(pieces)
+        for piece in pieces:
+            mustBeBytes(piece)
+        self.write(b"".join(pieces))
 
     def loseConnection(self, *_: object) -> None:
         """
@@ -124,7 +128,9 @@ def startTLS(transport: StreamTransport, contextFactory: Any, client: bool) -> N
     streaming = transport.streamingProducer
     if producer is not None:
         transport.unregisterProducer()
-    factory = TLSMemoryBIOFactory(contextFactory, client, cast(Any, None))
+    # Small writes are put off to be joined, on the stream's reactor if it can be told.
+    clock = {"clock": transport.reactor} if _TAKES_CLOCK else {}
+    factory = TLSMemoryBIOFactory(contextFactory, client, cast(Any, None), **clock)
     secure = factory.protocol(factory, transport.protocol, False)
     transport.protocol = secure
     transport.__class__ = SecureStreamTransport

@@ -59,7 +59,10 @@ if TYPE_CHECKING:
     from twisted_mux.protocol import MuxProtocol
 
 
-def _mustBeBytes(data: object) -> None:
+def mustBeBytes(data: object) -> None:
+    """
+    @raise TypeError: C{data} is not bytes.
+    """
     if not isinstance(data, bytes):
         raise TypeError("Data must be bytes")
 
@@ -303,7 +306,7 @@ class StreamTransport:
         @raise TypeError: it is not L{bytes}.
         """
         if type(data) is not bytes:
-            _mustBeBytes(data)
+            mustBeBytes(data)
         if not self.connected:
             return
         stream = self._stream
@@ -317,7 +320,7 @@ class StreamTransport:
         """
         pieces = list(data)
         for piece in pieces:
-            _mustBeBytes(piece)
+            mustBeBytes(piece)
         self.write(b"".join(pieces))
 
     def loseWriteConnection(self) -> None:

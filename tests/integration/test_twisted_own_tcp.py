@@ -85,3 +85,5 @@ def _case(original: type[Any], wire: str) -> None:
 for each in wireNames():
     for tests in _CLASSES:
         _case(tests, each)
+# It would be run as it is.
+del tests
