@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 from twisted.internet.defer import Deferred
 from twisted.internet.error import ConnectingCancelledError, NoProtocol
 from twisted.internet.interfaces import IProtocol, IProtocolFactory
+from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from twisted_mux.errors import UsageError
@@ -37,7 +38,17 @@ class Opening(StreamWatcher):
         once it has.
     """
 
-    __slots__ = ("_factory", "_key", "_mux", "_name", "_transport", "deferred")
+    __slots__ = (
+        "_factory",
+        "_key",
+        "_mux",
+        "_name",
+        "_over",
+        "_transport",
+        "deferred",
+    )
+
+    _log = Logger()
 
     def __init__(
         self, mux: MuxProtocol, factory: IProtocolFactory, name: bytes, key: Key | None
@@ -48,6 +59,7 @@ class Opening(StreamWatcher):
         self._key = key
         self._transport: StreamTransport | None = None
         self.deferred: Deferred[IProtocol] | None = Deferred(self._cancel)
+        self._over = False
         factory.doStart()
 
     def send(self, waitForAck: bool) -> None:
@@ -75,11 +87,16 @@ class Opening(StreamWatcher):
             return
         try:
             protocol = self._factory.buildProtocol(transport.getPeer())
+            if self._over:
+                return
             if protocol is None:
                 raise NoProtocol()
             transport.connectionOpened(protocol)
         except BaseException:
-            self._drop(Failure())
+            if self._over:
+                self._log.failure("raised when the opening had been cancelled")
+            else:
+                self._drop(Failure())
             return
         self._mux.engine.start(transport.engineStream)
         deferred = self.deferred
@@ -115,8 +132,11 @@ class Opening(StreamWatcher):
 
     def fail(self, reason: Failure) -> None:
         """
-        There is no stream (any more).
+        There is no stream (any more).  A second call does nothing.
         """
+        if self._over:
+            return
+        self._over = True
         deferred = self.deferred
         self.deferred = None
         self._factory.doStop()

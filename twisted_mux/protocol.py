@@ -212,9 +212,10 @@ class MuxProtocol(Protocol):
         self._cancel("_tickCall")
         self._cancel("_closeCall")
         self.engine.lost()
-        for opening in list(self._waiting):
-            opening.fail(Failure(SessionLost(self.describeEnd(None))))
+        waiting = list(self._waiting)
         self._waiting.clear()
+        for opening in waiting:
+            opening.fail(Failure(SessionLost(self.describeEnd(None))))
         pings = list(self._pings.values())
         self._pings.clear()
         for ping in pings:
@@ -295,9 +296,12 @@ class MuxProtocol(Protocol):
             key = None if address is None else self.engine.codec.keyOfAddress(address)
         except UsageError:
             return fail()
-        opening = Opening(self, factory, name, key)
+        try:
+            opening = Opening(self, factory, name, key)
+        except BaseException:
+            return fail()
         deferred = cast("Deferred[IProtocol]", opening.deferred)
-        if self._waiting or not self.engine.mayOpen:
+        if not self.over and (self._waiting or not self.engine.mayOpen):
             self._waiting.append(opening)
         else:
             opening.send(self._waitsForAck)
