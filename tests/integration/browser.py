@@ -120,22 +120,31 @@ class Browser:
         """
         What an expression of JavaScript has as its value, once it has one that is
         true.
+
+        The page looks for itself; it is asked again each second, since it may be on
+        its way to another.
         """
         code = (
             "new Promise((found) => {"
-            f"  const look = () => {{ const it = ({expression});"
-            "    if (it) found(it); else requestAnimationFrame(look); };"
+            "  const end = Date.now() + 1000;"
+            "  const look = () => { let it = null;"
+            f"    try {{ it = ({expression}); }} catch {{ /* Not there yet. */ }}"
+            "    if (it || Date.now() > end) found(it); else setTimeout(look, 20); };"
             "  look(); })"
         )
-        answer = self.tell(
-            "Runtime.evaluate",
-            expression=code,
-            awaitPromise=True,
-            returnByValue=True,
-            timeout=PATIENCE * 1000,
-        )
-        assert "exceptionDetails" not in answer, answer
-        return answer["result"]["value"]
+        answer: dict[str, Any] = {}
+        for _ in range(PATIENCE):
+            answer = self.tell(
+                "Runtime.evaluate",
+                expression=code,
+                awaitPromise=True,
+                returnByValue=True,
+            )
+            value = answer["result"].get("value")
+            if value and "exceptionDetails" not in answer:
+                return value
+        text = self.tell("Runtime.evaluate", expression="document.body.innerText")
+        raise AssertionError(f"{expression}: {answer}, {text}, {self.complaints}")
 
     def prefer(self, scheme: str) -> None:
         """
