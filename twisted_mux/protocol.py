@@ -581,7 +581,7 @@ class MuxProtocol(Protocol):
                 break
             room -= max(_LEAST_CHARGE, self._write(engine.takeOutput(BATCH)))
             engine.settle()
-        if engine.reading is self._readingPaused:
+        if engine.reading is self._readingPaused and not self._ended:
             self._pauseReading(not engine.reading)
         if engine.draining and engine.drained:
             engine.finish()
@@ -602,17 +602,18 @@ class MuxProtocol(Protocol):
         producer = cast(IPushProducer, self.transport)
         if self._lostReason is not None:
             return
-        if paused and not self._ended:
+        if paused:
             producer.pauseProducing()
         else:
-            # A carrier that is being closed has to notice that the peer
-            # closes too.
             producer.resumeProducing()
 
     def _closeCarrier(self) -> None:
         self._closing = True
         self._cancel("_tickCall")
         transport = cast(Any, self.transport)
+        if self._readingPaused:
+            # It has to notice that the peer closes, too.
+            transport.resumeProducing()
         transport.unregisterProducer()
         transport.loseConnection()
         if self._lostReason is None:
