@@ -26,6 +26,7 @@ from twisted.internet.interfaces import (
     IProtocol,
     ITCPTransport,
 )
+from twisted.logger import Logger
 from twisted.python import log
 from twisted.python.failure import Failure
 from zope.interface import implementer
@@ -223,6 +224,7 @@ class MemoryTransport(FileDescriptor):
 
     protocol: IProtocol
     logstr = "Uninitialized"
+    _log = Logger()
     _noDelay = False
     _keepAlive = False
     _aborting = False
@@ -322,7 +324,7 @@ class MemoryTransport(FileDescriptor):
             if reason is not None:
                 self.connectionLost(Failure(reason))
         except BaseException:
-            log.err()
+            self._log.failure("a protocol on a connection in memory raised")
             self.connectionLost(Failure())
 
     def doRead(self) -> None:
