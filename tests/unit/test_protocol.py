@@ -417,6 +417,37 @@ def test_deliveredInTheMiddle() -> None:
     assert not clock.getDelayedCalls()
 
 
+def test_carrierThatGoesOn() -> None:
+    """
+    A carrier that calls us after it was lost does no harm.
+    """
+    clock = VirtualClock()
+    transport = StringTransport()
+    mux = session(transport, clock)
+    mux.connectionLost(DONE)
+    transport.clear()
+    mux.dataReceived(b"more")
+    mux.resumeProducing()
+    clock.settle()
+    assert transport.value() == b""
+    assert transport.producerState == "producing"
+
+
+def test_callsCancelled() -> None:
+    """
+    A test's clean-up may have cancelled our delayed calls before the carrier is
+    lost.
+    """
+    clock = VirtualClock()
+    mux = session(StringTransport(), clock)
+    mux.openStream(Factory.forProtocol(Recorder)).addErrback(lambda failure: None)
+    for call in list(clock.getDelayedCalls()):
+        call.cancel()
+    mux.connectionLost(DONE)
+    clock.settle()
+    assert not clock.getDelayedCalls()
+
+
 # Tuning.
 
 

@@ -38,6 +38,7 @@ from twisted_mux.testing.conformance import (
     Producer,
     Recorder,
     StreamConnections,
+    base,
     casesFor,
     kit,
     reading,
@@ -559,6 +560,24 @@ def test_kitNamesWhatFailed(loggedErrors: LoggedErrors) -> None:
     texts = [text for _, text in (*result.failures, *result.errors)]
     assert any("ZeroDivisionError: write: " in text for text in texts), texts
     loggedErrors.flush(ZeroDivisionError)
+
+
+def test_kitWithoutConnection() -> None:
+    """
+    A protocol that never gets a connection has nothing to be told.
+    """
+
+    class Refusing(MemoryConnections):
+        def connect(self, client: Any, server: Any) -> None:
+            pass
+
+    class Refused(base.TransportTestsBase):
+        makeConnections = Refusing
+
+        def test_refused(self) -> None:
+            self.connect()
+
+    assert run([Refused]).wasSuccessful()
 
 
 def test_connectionsAreToBeMade() -> None:

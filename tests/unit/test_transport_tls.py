@@ -89,6 +89,17 @@ def test_transportChanges() -> None:
     both.end()
 
 
+def test_whatTLSSees() -> None:
+    """
+    The TLS protocol sees the stream with all that it has.
+    """
+    both = Both()
+    secure = both.client.transport.protocol
+    assert secure.getPeer() == both.client.transport.getPeer()
+    assert secure.transport.streamId == both.client.transport.streamId
+    both.end()
+
+
 def test_data() -> None:
     """
     What is written is encrypted on the way, and arrives.
