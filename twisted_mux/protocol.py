@@ -49,7 +49,7 @@ from twisted.python.failure import Failure
 from twisted.python.log import ILogContext
 from zope.interface import implementer
 
-from twisted_mux.address import MuxAddress
+from twisted_mux.address import MuxAddress, describeAddress
 from twisted_mux.config import MuxConfig
 from twisted_mux.engine.session import Session
 from twisted_mux.errors import MuxError, NotSupported, SessionClosed, UsageError
@@ -382,7 +382,7 @@ class MuxProtocol(Protocol):
         return SessionStatistics(
             wire=self.wire,
             role=self._role.value,
-            peer=_describeAddress(self.peerAddress),
+            peer=describeAddress(self.peerAddress),
             streams=len(engine.streams),
             inboundStreams=engine.inbound,
             bytesHeld=engine.held,
@@ -415,7 +415,7 @@ class MuxProtocol(Protocol):
         """
         The session, in words.
         """
-        return f"{self.wire} session with {_describeAddress(self.peerAddress)}"
+        return f"{self.wire} session with {describeAddress(self.peerAddress)}"
 
     def describeEnd(self, error: MuxError | None) -> str:
         """
@@ -638,13 +638,6 @@ def _abort(transport: Any) -> None:
     else:
         transport.unregisterProducer()
         transport.loseConnection()
-
-
-def _describeAddress(address: object) -> str:
-    host = getattr(address, "host", None)
-    if host is not None:
-        return f"{host}:{getattr(address, 'port', '')}"
-    return str(address)
 
 
 def _tuneCarrier(transport: object) -> None:

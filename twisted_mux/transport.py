@@ -654,5 +654,5 @@ class StreamWatcher:
         """
 
 
-if _TLS is not None:
+if _TLS is not None:  # pragma: no branch - with pyOpenSSL
     implementer(ITLSTransport)(StreamTransport)

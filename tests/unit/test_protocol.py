@@ -8,7 +8,7 @@ import socket
 from typing import Any, cast
 
 import pytest
-from twisted.internet.address import UNIXAddress
+from twisted.internet.address import IPv6Address, UNIXAddress
 from twisted.internet.error import ConnectionDone, ConnectionLost
 from twisted.internet.interfaces import ITCPTransport
 from twisted.internet.protocol import Factory
@@ -210,6 +210,16 @@ def test_unixCarrier() -> None:
     transport = StringTransport(peerAddress=UNIXAddress("/run/peer"))
     mux = session(transport, VirtualClock())
     assert "/run/peer" in mux.statistics().peer
+
+
+def test_ipv6Carrier() -> None:
+    """
+    An IPv6 address is written with brackets.
+    """
+    transport = StringTransport(peerAddress=IPv6Address("TCP", "2001:db8::1", 7))
+    mux = session(transport, VirtualClock())
+    assert mux.statistics().peer == "[2001:db8::1]:7"
+    assert "[2001:db8::1]:7" in mux.describe()
 
 
 def test_abortWithoutAbort() -> None:

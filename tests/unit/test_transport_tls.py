@@ -97,6 +97,8 @@ def test_whatTLSSees() -> None:
     secure = both.client.transport.protocol
     assert secure.getPeer() == both.client.transport.getPeer()
     assert secure.transport.streamId == both.client.transport.streamId
+    # What it writes there is not encrypted again.
+    secure.transport.writeSequence([])
     both.end()
 
 
