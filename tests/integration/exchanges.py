@@ -158,5 +158,10 @@ async def exchange(endpoint: IStreamClientEndpoint, mode: bytes, size: int) -> N
     Open L{STREAMS} streams at once, and have each of them send so many bytes.
     """
     askers = [Asker(mode, os.urandom(size)) for _ in range(STREAMS)]
-    await gatherResults([connectProtocol(endpoint, asker) for asker in askers])
-    await gatherResults([asker.done for asker in askers])
+    await gatherResults(
+        [
+            connectProtocol(endpoint, asker).addCallback(lambda asker: asker.done)
+            for asker in askers
+        ],
+        consumeErrors=True,
+    )
