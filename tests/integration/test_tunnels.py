@@ -146,6 +146,43 @@ def test_reverse(programs: Programs, web: tuple[int, str]) -> None:
     assert [program.terminate() for program in pair] == [0, 0]
 
 
+def test_severalOnOneCarrier(
+    programs: Programs, web: tuple[int, str], tmp_path: Path
+) -> None:
+    """
+    Tunnels with different names share one carrier, and each leads to its own
+    target.
+    """
+    port, expected = web
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other" / "file").write_text("from the other one")
+    with webServer(tmp_path / "other") as other:
+        serve = programs.mux(
+            *("--from", "mux:tcp:0:muxProtocol=web"),
+            *("--to", f"tcp:127.0.0.1:{port}"),
+            *("--from", "mux:tcp:0:muxProtocol=other"),
+            *("--to", f"tcp:127.0.0.1:{other}"),
+        )
+        serve.saw("connections at", 2)
+        carrier = f"mux:tcp:127.0.0.1:{serve.port}"
+        dial = programs.mux(
+            *("--from", "tcp:0", "--to", f"{carrier}:muxProtocol=web"),
+            *("--from", "tcp:0", "--to", f"{carrier}:muxProtocol=other"),
+            *("--from", "tcp:0", "--to", f"{carrier}:muxProtocol=neither"),
+        )
+        ports = [
+            int(json.loads(line)["address"].rpartition(":")[2])
+            for line in dial.saw("connections at", 3)
+        ]
+        assert hashlib.sha256(curl(ports[0], "large")).hexdigest() == expected
+        assert curl(ports[1], "file") == b"from the other one"
+        with pytest.raises(subprocess.CalledProcessError):
+            curl(ports[2], "file")
+        dial.saw("neither")
+        assert [program.terminate() for program in (dial, serve)] == [0, 0]
+        assert len(serve.saw("carrier up")) == 1
+
+
 async def _echoing(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
     while data := await reader.read(65536):
         writer.write(data)
