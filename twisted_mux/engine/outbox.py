@@ -81,8 +81,6 @@ class Outbox:
         one after the other.
         """
         done = self.done
-        if not done:
-            return
         self.done = []
         for stream in done:
             handler = stream.handler

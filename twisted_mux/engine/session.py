@@ -433,9 +433,8 @@ class Session:
         """
         A stream that is in no queue has got credit for what it has to send.
         """
+        # Credit comes with a chunk, behind which the driver sends anyway.
         self._outbox.scheduler.addBusy(stream)
-        if not self._corked:
-            self._wake(False)
 
     def deliverLater(self, stream: Stream) -> None:
         """

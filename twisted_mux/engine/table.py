@@ -357,5 +357,5 @@ class StreamTable:
             del self._ended[stream]
             handler = stream.handler
             stream.handler = None
-            if handler is not None:
-                handler.streamLost(error)
+            assert handler is not None, "whoever leaves is forgotten at once"
+            handler.streamLost(error)

@@ -629,3 +629,22 @@ def test_aRoundTripIsTakenWithTheRightTime() -> None:
     assert driver.error is None
     driver.advance(1)
     assertTimeout(driver, "for 10 seconds")
+
+
+def test_nothingIsForgottenByATick() -> None:
+    """
+    What is due later is still due after something else was.
+    """
+    config = MuxConfig(keepAlive=30, keepAliveTimeout=0, frameTimeout=60)
+    driver = Driver("yamux", Role.SERVER, config)
+    driver.advance(5)
+    driver.feed(b"\0")
+    driver.advance(59)
+    assert driver.error is None
+    driver.advance(1)
+    assertTimeout(driver, "has not finished a frame")
+    driver = Driver("yamux", Role.SERVER, config)
+    driver.advance(5)
+    driver.block()
+    driver.advance(30)
+    assertTimeout(driver, "took nothing")

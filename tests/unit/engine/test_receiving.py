@@ -11,12 +11,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.property.pipe import Boom, Driver, Pipe, Remote
+from tests.property.pipe import Boom, Driver, Pipe, Remote, User
 from twisted_mux.config import MuxConfig
+from twisted_mux.engine import handlers
 from twisted_mux.engine.credit import UNBOUNDED
 from twisted_mux.engine.states import State
 from twisted_mux.engine.stream import CHUNK_CHARGE
-from twisted_mux.errors import FlowControlError, LimitExceeded, ProtocolError
+from twisted_mux.errors import (
+    FlowControlError,
+    KeyInUse,
+    LimitExceeded,
+    ProtocolError,
+)
 from twisted_mux.wire import wireNames, wires
 from twisted_mux.wire.base import Breach, Credit, Role
 
@@ -1048,4 +1054,183 @@ def test_heldIsTheSum(sizes: list[int], data: st.DataObject) -> None:
     for user in users:
         user.stream.resumeReading()
     driver.run()
+    assert driver.session.held == 0
+
+
+@pytest.mark.parametrize("wire", ["yamux", "netmux"])
+def test_moreInTheChunkThatEndedIt(wire: str) -> None:
+    """
+    What follows in a chunk, after somebody has dropped the session in the middle
+    of it, means nothing.
+    """
+    driver, remote = server(wire, idleBurst=1, idleRate=0)
+    user, other = remote.open(), driver.open()
+    driver.run()
+    user.hooks["data"] = lambda data: driver.session.abort()
+    key = other.stream.key
+    remote.heard()
+    driver.session.receive(
+        remote.data(user.stream.key, b"x")
+        + remote.data(key, b"x")
+        + remote.credit(key, 10)
+        + remote.accept(key)
+        + remote.end(key)
+        + remote.resetting(key)
+        + remote.opening(remote.key())
+        + remote.codec.encodePing(1)
+        + remote.codec.encodeGoAway(0)
+        + remote.codec.encodeGoAway(1),
+        0,
+    )
+    driver.run()
+    assert other.events == [("lost", None)]
+    assert user.names() == ["data", "lost"]
+    assert driver.events == []
+    assert remote.heard() == []
+    assert driver.ended == 0
+
+
+@pytest.mark.parametrize("wire", ["yamux", "netmux"])
+@pytest.mark.parametrize("how", ["reset", "abort"])
+def test_goneWhenItIsAcknowledged(wire: str, how: str) -> None:
+    """
+    An end that acknowledges a stream is the end of it, too, unless its owner has
+    dropped it by then.
+    """
+    driver, remote = server(wire)
+    user = driver.open()
+    user.stream.endWriting()
+    driver.run()
+    if how == "abort":
+        user.hooks["accepted"] = driver.session.abort
+    else:
+        user.hooks["accepted"] = user.reset
+    remote.send(remote.end(user.stream.key))
+    assert "ended" not in user.names()
+    driver.assertIdle()
+
+
+def test_nothingToReturn() -> None:
+    """
+    With a window of one byte everything is worth a grant, but nothing is not.
+    """
+    driver, remote = server("netmux", window=1)
+    user = remote.open()
+    remote.heard()
+    user.leave()
+    assert "creditReceived" not in [call[0] for call in remote.heard()]
+    user = remote.open()
+    remote.heard()
+    remote.send(remote.data(user.stream.key, b"x"))
+    assert ("creditReceived", user.stream.key, 1) in remote.heard()
+    assert driver.error is None
+
+
+def test_unreadLater() -> None:
+    """
+    What is given back outside of a delivery comes in the next turn as well.
+    """
+    driver, remote = server("smux1")
+    user = remote.open()
+    user.stream.unread(b"x")
+    assert user.received == b""
+    driver.run()
+    assert user.received == b"x"
+    assert user.stream.flowing
+
+
+def test_owedEndsAreBounded() -> None:
+    """
+    Of the streams that were refused on a wire whose open and end are the same
+    frame, no more are remembered than of others that are gone.
+    """
+    driver, remote = server("vtmux", maxStreams=1, rememberedStreams=3)
+    remote.open()
+    keys = [remote.key() for _ in range(5)]
+    remote.send(*(remote.opening(key) for key in keys))
+    assert list(driver.session.table.owed) == keys[-3:]
+    # Nor can those be opened by this side.
+    with pytest.raises(KeyInUse):
+        driver.open(key=keys[-1])
+    remote.send(*(remote.end(key) for key in keys[-3:]))
+    assert not driver.session.table.owed
+    assert len(driver.opened) == 1
+
+
+@resetting
+def test_refusedByTheApplicationLater(wire: str) -> None:
+    """
+    A stream whose peer breaks a rule of the application's counts as reset by
+    it.
+    """
+    driver, remote = server(wire, resetBurst=2, resetRate=0)
+    error = ProtocolError("not like this")
+    users = [remote.open() for _ in range(4)]
+    remote.heard()
+    for user in users[:2]:
+        driver.session.table.refuse(user.stream, error)
+        assert user.events == [("lost", error)]
+        assert remote.heard() == [("resetReceived", user.stream.key, 0)]
+    driver.session.table.refuse(users[2].stream, error)
+    excess = driver.endedWith(LimitExceeded)
+    assert [user.events for user in users[2:]] == [[("lost", excess)]] * 2
+
+
+def test_whatHandlersHaveToOffer() -> None:
+    """
+    The tests' own are whole.
+    """
+    for kind, protocols in (
+        (User, (handlers.StreamHandler, handlers.Receiver)),
+        (Driver, (handlers.SessionHandler,)),
+    ):
+        for protocol in protocols:
+            names = [name for name in vars(protocol) if name[0] != "_"]
+            assert names
+            assert all(callable(getattr(kind, name)) for name in names)
+
+
+@everyWire
+def test_resumedBeforeItsTurn(wire: str) -> None:
+    """
+    A reader may pause and resume as it likes before what waits for it is
+    delivered, and after all has been.
+    """
+    driver, remote = server(wire)
+    key = remote.key()
+    driver.session.receive(
+        remote.opening(key) + remote.data(key, b"x") + remote.end(key), 0
+    )
+    [user] = driver.opened
+    for _ in range(2):
+        user.stream.pauseReading()
+        user.stream.resumeReading()
+    driver.run()
+    assert user.names() == ["data", "ended"]
+    user.stream.pauseReading()
+    user.stream.resumeReading()
+    driver.run()
+    assert user.names() == ["data", "ended"]
+    assert not user.stream.flowing
+
+
+@everyWire
+def test_unreadInFrontOfWhatWaits(wire: str) -> None:
+    driver, remote = server(wire)
+    user = remote.open()
+    user.stream.pauseReading()
+    chunks = [bytes([byte]) * 4000 for byte in range(3)]
+    for chunk in chunks:
+        remote.send(remote.data(user.stream.key, chunk))
+    seen: list[bytes] = []
+
+    def giveBack(data: bytes) -> None:
+        seen.append(data[:1000])
+        if len(data) > 1000:
+            user.stream.unread(data[1000:])
+
+    user.hooks["data"] = giveBack
+    user.stream.resumeReading()
+    driver.run()
+    assert b"".join(seen) == b"".join(chunks)
     assert driver.session.held == 0
