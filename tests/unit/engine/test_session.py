@@ -804,3 +804,16 @@ def test_aThousandStreams(wire: str) -> None:
     for side in pipe.sides:
         assert not side.session.table._ended
         assert not side.session.table.owed
+
+
+def test_slowReadersMayBeWaitedFor() -> None:
+    """
+    By default a reader that does not read holds up the carrier, not more.
+    """
+    driver, remote = server("mplex", window=100)
+    user = remote.open()
+    user.stream.pauseReading()
+    remote.send(remote.data(user.stream.key, bytes(1000)))
+    driver.advance(10_000)
+    assert user.events == []
+    assert driver.tickTime is None
