@@ -370,9 +370,13 @@ class StreamTransport:
             self._producerHolds = True
             if not self._stream.buffered:
                 # Nothing is left that could tell it to go on.
-                self._mux.later(self.writeBufferEmptied)
+                self._mux.later(self._nothingToFlush)
         else:
             self._stream.endWriting()
+
+    def _nothingToFlush(self) -> None:
+        if not self._stream.buffered and not self._aborting:
+            self.writeBufferEmptied()
 
     # Producers that we consume from.
 

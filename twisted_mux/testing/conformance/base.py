@@ -17,7 +17,7 @@ from twisted.python.log import ILogContext
 from twisted.trial.unittest import SynchronousTestCase
 from zope.interface import implementer
 
-from twisted_mux.testing.carriers import MemoryConnection
+from twisted_mux.testing.carriers import Link, MemoryConnection
 from twisted_mux.testing.clock import VirtualClock
 from twisted_mux.testing.sessions import SessionPair
 
@@ -63,15 +63,19 @@ class MemoryConnections(Connections):
 
     failureReason = ConnectionDone
 
-    def __init__(self) -> None:
+    def __init__(self, link: Link | None = None) -> None:
+        """
+        @param link: what lies between the two sides of each.
+        """
         self.clock = VirtualClock()
+        self._link = link
         self._made: list[MemoryConnection] = []
 
     def connect(self, client: IProtocol, server: IProtocol) -> None:
         """
         A new connection.
         """
-        connection = MemoryConnection(self.clock)
+        connection = MemoryConnection(self.clock, self._link)
         self._made.append(connection)
         connection.connect(client, server)
 
