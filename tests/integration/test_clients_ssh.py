@@ -97,37 +97,59 @@ def makeKey() -> tuple[Key, bytes]:
     return Key.fromString(text), text
 
 
+class Client:
+    """
+    OpenSSH's, and the server that it knows.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._command = program("ssh", "openssh-client")
+        self._host, _ = makeKey()
+        self._user, text = makeKey()
+        self._identity = folder / "identity"
+        self._identity.write_bytes(text)
+        self._identity.chmod(0o600)
+        self._known = folder / "known_hosts"
+
+    def server(self) -> Server:
+        """
+        The server.
+        """
+        return Server(self._host, self._user)
+
+    async def talk(self, port: int) -> None:
+        """
+        A command with so much for its standard input and its output that windows
+        move, and one that ends with an exit code: two connections.
+        """
+        data = bytes(range(250)) * (SIZE // 250)
+        self._known.write_bytes(
+            b"[%s]:%d " % (LOOPBACK.encode(), port)
+            + self._host.public().toString("openssh")
+            + b"\n"
+        )
+        options = [
+            *("-F", "none", "-i", str(self._identity), "-p", str(port)),
+            *("-o", "BatchMode=yes", "-o", "IdentitiesOnly=yes"),
+            *("-o", f"UserKnownHostsFile={self._known}"),
+            *("-o", "StrictHostKeyChecking=yes"),
+            *("-o", "GlobalKnownHostsFile=none", "-o", "IdentityAgent=none"),
+            f"{USER}@{LOOPBACK}",
+        ]
+        back = await run(self._command, *options, "cat", stdin=data)
+        assert len(back) == len(data)
+        assert hashlib.sha256(back).digest() == hashlib.sha256(data).digest()
+        with pytest.raises(ProgramFailed, match="exit code 7"):
+            await run(self._command, *options, "exit 7")
+
+
 @pytest.mark.parametrize("wire", wireNames())
 @onReactor
 async def test_ssh(wire: str, tmp_path: Path) -> None:
     """
-    A command with so much for its standard input and its output that windows move,
-    and one that ends with an exit code.
+    Commands run through streams of every wire.
     """
-    command = program("ssh", "openssh-client")
-    host, _ = makeKey()
-    user, text = makeKey()
-    identity = tmp_path / "identity"
-    identity.write_bytes(text)
-    identity.chmod(0o600)
-    known = tmp_path / "known_hosts"
-    data = bytes(range(250)) * (SIZE // 250)
-    async with served(wire, Server(host, user)) as there:
-        known.write_bytes(
-            b"[%s]:%d " % (LOOPBACK.encode(), there.port)
-            + host.public().toString("openssh")
-            + b"\n"
-        )
-        options = [
-            *("-F", "none", "-i", str(identity), "-p", str(there.port)),
-            *("-o", "BatchMode=yes", "-o", "IdentitiesOnly=yes"),
-            *("-o", f"UserKnownHostsFile={known}", "-o", "StrictHostKeyChecking=yes"),
-            *("-o", "GlobalKnownHostsFile=none", "-o", "IdentityAgent=none"),
-            f"{USER}@{LOOPBACK}",
-        ]
-        back = await run(command, *options, "cat", stdin=data)
-        assert len(back) == len(data)
-        assert hashlib.sha256(back).digest() == hashlib.sha256(data).digest()
-        with pytest.raises(ProgramFailed, match="exit code 7"):
-            await run(command, *options, "exit 7")
+    client = Client(tmp_path)
+    async with served(wire, client.server()) as there:
+        await client.talk(there.port)
         assert there.forwarder.connections == 2

@@ -24,29 +24,40 @@ class Echo(WebSocketServerProtocol):
         self.sendMessage(payload, isBinary)
 
 
-@pytest.mark.parametrize("wire", wireNames())
-@onReactor
-async def test_websocket(wire: str) -> None:
+def server() -> Any:
     """
-    Messages of either kind, small and large, a ping, and the closing handshake.
+    A server that sends every message back.
     """
     factory: Any = WebSocketServerFactory()
     factory.protocol = Echo
     factory.noisy = False
-    binary = os.urandom(300_000)
+    return factory
 
-    def talk(port: int) -> int | None:
-        with connect(
-            f"ws://{LOOPBACK}:{port}", open_timeout=20, compression=None, proxy=None
-        ) as client:
-            client.send("grüße")
-            assert client.recv(20) == "grüße"
-            assert client.ping().wait(20)
-            for data in (b"", b"x", binary):
-                client.send(data)
-                assert client.recv(20) == data
-            client.close()
-            return client.protocol.close_code
 
-    async with served(wire, factory) as there:
+def talk(port: int) -> int | None:
+    """
+    Messages of either kind, small and large, a ping, and the closing handshake.
+
+    @return: the code that the server closes with.
+    """
+    with connect(
+        f"ws://{LOOPBACK}:{port}", open_timeout=20, compression=None, proxy=None
+    ) as client:
+        client.send("grüße")
+        assert client.recv(20) == "grüße"
+        assert client.ping().wait(20)
+        for data in (b"", b"x", os.urandom(300_000)):
+            client.send(data)
+            assert client.recv(20) == data
+        client.close()
+        return client.protocol.close_code
+
+
+@pytest.mark.parametrize("wire", wireNames())
+@onReactor
+async def test_websocket(wire: str) -> None:
+    """
+    A conversation through a stream of every wire.
+    """
+    async with served(wire, server()) as there:
         assert await inThread(talk, there.port) == 1000
