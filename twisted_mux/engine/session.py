@@ -32,6 +32,7 @@ be called before it returns, but for L{abort}.
 
 from __future__ import annotations
 
+import sys
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -251,12 +252,23 @@ class Session:
 
     def lost(self, error: MuxError | None = None) -> None:
         """
-        The carrier is gone.  Does nothing if the session is over already.
+        The carrier is gone.  What it had delivered, and what was just put off
+        to a turn, goes to its readers first.  Does nothing if the session is
+        over already.
+        """
+        if not self.over and not self._corked:
+            self._corked = True
+            self._reader.deliverHeld(sys.maxsize)
+            self._corked = False
+        self.abort(error)
+
+    def abort(self, error: MuxError | None = None) -> None:
+        """
+        Drop the session, with all that waits.  Does nothing if it is over
+        already.
         """
         if not self.over:
             self._end(error)
-
-    abort = lost
 
     # What the application wants, by way of the driver.
 

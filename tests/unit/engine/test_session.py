@@ -817,3 +817,60 @@ def test_slowReadersMayBeWaitedFor() -> None:
     driver.advance(10_000)
     assert user.events == []
     assert driver.tickTime is None
+
+
+@everyWire
+def test_lostBehindData(wire: str) -> None:
+    """
+    A carrier may be lost right behind a chunk: what came in that, and was only
+    put off to a turn, is delivered before the news.
+    """
+    driver, remote = server(wire)
+    paused = remote.open()
+    paused.stream.pauseReading()
+    keys = [remote.key() for _ in range(2)]
+    driver.session.receive(
+        b"".join(remote.opening(key) + remote.data(key, b"x") for key in keys)
+        + remote.end(keys[0])
+        + remote.data(paused.stream.key, b"x"),
+        0,
+    )
+    driver.lose()
+    assert paused.events == [("lost", None)]
+    assert [user.names() for user in driver.opened[1:]] == [
+        ["data", "ended", "lost"],
+        ["data", "lost"],
+    ]
+    driver.assertIdle()
+
+
+@pytest.mark.parametrize("how", ["lost", "abort"])
+def test_lostWhileItDelivers(how: str) -> None:
+    """
+    A carrier that is lost from within a delivery interrupts it.
+    """
+    driver, remote = server("yamux")
+    keys = [remote.key() for _ in range(2)]
+    driver.session.receive(
+        b"".join(remote.opening(key) + remote.data(key, b"x") for key in keys), 0
+    )
+    first, second = driver.opened
+    first.hooks["data"] = lambda data: getattr(driver.session, how)()
+    driver.run()
+    assert first.names() == ["data", "lost"]
+    assert second.names() == ["lost"]
+    driver.assertIdle()
+    driver.session.abort()
+
+
+def test_abort() -> None:
+    """
+    To abort is to drop all that waits.
+    """
+    driver, remote = server("yamux")
+    key = remote.key()
+    driver.session.receive(remote.opening(key) + remote.data(key, b"x"), 0)
+    driver.session.abort()
+    driver.run()
+    assert [user.names() for user in driver.opened] == [["lost"]]
+    driver.assertIdle()
