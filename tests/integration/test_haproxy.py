@@ -11,11 +11,8 @@ from __future__ import annotations
 import asyncio
 import json
 import os
-from collections.abc import Callable, Iterator
-from pathlib import Path
+from collections.abc import Callable
 from typing import Any
-
-import pytest
 
 from tests.integration.browser import needs
 from tests.integration.programs import PATIENCE, Program, Programs, curl, freePort
@@ -58,19 +55,6 @@ backend public
 """
 #: Where the peer's carriers come from.
 PEER = "127.0.0.3"
-
-
-@pytest.fixture
-def programs(tmp_path: Path) -> Iterator[Programs]:
-    """
-    Starts programs; none may print a traceback.
-    """
-    programs = Programs(tmp_path)
-    try:
-        yield programs
-    finally:
-        programs.endAll()
-    programs.noTracebacks()
 
 
 def publisher(programs: Programs, ports: dict[str, int], name: str) -> Program:

@@ -399,19 +399,6 @@ async def test_cancelled(early: bool, world: World) -> None:
 # With real programs.
 
 
-@pytest.fixture
-def programs(tmp_path: Path) -> Iterator[Programs]:
-    """
-    Starts programs; none may print a traceback.
-    """
-    programs = Programs(tmp_path)
-    try:
-        yield programs
-    finally:
-        programs.endAll()
-    programs.noTracebacks()
-
-
 @pytest.mark.skipif(shutil.which("curl") is None, reason="needs curl")
 def test_tunnel(world: World, programs: Programs, tmp_path: Path) -> None:
     """

@@ -12,7 +12,6 @@ import socket
 import sys
 from collections.abc import Iterator
 from contextlib import ExitStack
-from pathlib import Path
 
 import pytest
 
@@ -33,19 +32,6 @@ import os, sys
 os.dup2(int(sys.argv[1]), 3)
 os.execve(sys.argv[2], sys.argv[2:], {**os.environ, "LISTEN_PID": str(os.getpid())})
 """
-
-
-@pytest.fixture
-def programs(tmp_path: Path) -> Iterator[Programs]:
-    """
-    Starts programs; none may print a traceback.
-    """
-    programs = Programs(tmp_path)
-    try:
-        yield programs
-    finally:
-        programs.endAll()
-    programs.noTracebacks()
 
 
 @pytest.fixture(scope="module")

@@ -12,7 +12,6 @@ import socketserver
 import subprocess
 import threading
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
@@ -27,19 +26,6 @@ from tests.integration.programs import (
 pytestmark = pytest.mark.skipif(shutil.which("curl") is None, reason="needs curl")
 
 CONTENT = os.urandom(4 * 1024 * 1024)
-
-
-@pytest.fixture
-def programs(tmp_path: Path) -> Iterator[Programs]:
-    """
-    Starts programs; none may print a traceback.
-    """
-    programs = Programs(tmp_path)
-    try:
-        yield programs
-    finally:
-        programs.endAll()
-    programs.noTracebacks()
 
 
 @pytest.fixture(scope="module")

@@ -24,19 +24,6 @@ SIZE = 4 * 1024 * 1024
 TOKEN = "correct-horse-battery"
 
 
-@pytest.fixture
-def programs(tmp_path: Path) -> Iterator[Programs]:
-    """
-    Starts programs; none may print a traceback.
-    """
-    programs = Programs(tmp_path)
-    try:
-        yield programs
-    finally:
-        programs.endAll()
-    programs.noTracebacks()
-
-
 @pytest.fixture(scope="module")
 def web(tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
     """

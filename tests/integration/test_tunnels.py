@@ -41,19 +41,6 @@ SIZE = 8 * 1024 * 1024
 BUSY = "tcp:0:backlog=512"
 
 
-@pytest.fixture
-def programs(tmp_path: Path) -> Iterator[Programs]:
-    """
-    Starts programs; none may print a traceback.
-    """
-    programs = Programs(tmp_path)
-    try:
-        yield programs
-    finally:
-        programs.endAll()
-    programs.noTracebacks()
-
-
 @pytest.fixture(scope="module")
 def web(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[int, str]]:
     """

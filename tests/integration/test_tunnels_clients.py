@@ -5,7 +5,7 @@ reverse.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -19,17 +19,6 @@ from tests.integration.test_clients_websocket import server, talk
 from tests.integration.test_tunnels import forward, reverse
 
 Tunnel = Callable[[Programs, str], tuple[Program, ...]]
-
-
-@pytest.fixture
-def programs(tmp_path: Path) -> Iterator[Programs]:
-    """
-    Ends what a test has started.
-    """
-    started = Programs(tmp_path)
-    yield started
-    started.endAll()
-    started.noTracebacks()
 
 
 @asynccontextmanager
