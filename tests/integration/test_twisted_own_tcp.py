@@ -11,10 +11,17 @@ import pytest
 import pytest_twisted
 from twisted.internet import reactor
 from twisted.internet.defer import maybeDeferred
+from twisted.internet.test import connectionmixins
+from twisted.internet.test import test_tcp as internet_test_tcp
 from twisted.test import test_tcp
 
 from tests.integration.routing import Direct, Routes
-from tests.integration.skips import SKIPS_WITHOUT_RESET, withSkips
+from tests.integration.skips import (
+    SKIPS,
+    SKIPS_ON_ASYNCIO,
+    SKIPS_WITHOUT_RESET,
+    withSkips,
+)
 from twisted_mux.wire import codecNamed, wireNames
 
 # A connector of Twisted's that can't bind leaves its socket to the collector.
@@ -87,3 +94,15 @@ for each in wireNames():
         _case(tests, each)
 # It would be run as it is.
 del tests
+
+
+def test_skipsAreOfTests() -> None:
+    """
+    What is listed as skipped is there in Twisted.
+    """
+    modules = (connectionmixins, internet_test_tcp, test_tcp)
+    for name in (*SKIPS, *SKIPS_WITHOUT_RESET, *SKIPS_ON_ASYNCIO):
+        owner, method = name.split(".")
+        assert any(
+            hasattr(getattr(module, owner, None), method) for module in modules
+        ), name
