@@ -13,18 +13,18 @@ counters start at L{UNBOUNDED} and are filled up again long before they run
 out.
 
 B{When credit is returned.}  What the reader has taken is granted again in steps
-(L{grantStep}): half of an ordinary window, so that a full window costs two
-frames; an eighth of a large one, since what has been taken and not yet granted
-is a part of the window that the sender can't use, and on a long link that is
-throughput.
+(L{grantStep}): three eighths of an ordinary window, so that a full window costs
+two or three frames; an eighth of a large one, since what has been taken and not
+yet granted is a part of the window that the sender can't use, and on a long
+link that is throughput.
 
 B{How wide a window should be.}  The sender is never held up if the window holds
 what it sends in a round trip plus the step.  A sender that is held up sends no
 less than that in a round trip: the window without the step, and often no more,
-since a grant that is a few bytes short of the second half of a window has to
-wait for the first half's.  So the window is doubled when what the reader took
-between two grants, per round trip, is more than two thirds of that (L{Tuner});
-the third is for round trips that vary.  A slow stream never asks for that, and
+since a grant that falls due a few bytes beyond the window has to wait for those
+bytes until the one before it has arrived.  So the window is doubled when what
+the reader took between two grants, per round trip, is more than two thirds of
+that (L{Tuner}); the third is for round trips that vary.  A slow stream never asks for that, and
 an idle one makes no grants at all.  The two grants are at least a round trip
 apart: a sender that writes large chunks now and then, or a reader that pauses
 and then takes all that waited, makes several grants at nearly the same moment,
@@ -40,8 +40,8 @@ window of a stream at a constant pace grow without need: such a stream looks as
 if it carried up to a window per round trip.  So an estimate is weighed down to
 three quarters, and has to be worth half of the window: then the window is
 doubled for nothing once or so, and no more, since the shortest estimate counts.
-The price: a sender that is held up by an ordinary window, and whose frames never
-end where a grant falls due, looks like one at a constant pace too.
+A sender that is held up reaches that with steps of three eighths, wherever its
+frames end; with halves it would get stuck at half a window per round trip.
 (Watching for a sender that stops exactly at its limit was the alternative; but
 one that sends whole frames of a divisor of the window stops there all the time.)
 """
@@ -55,7 +55,7 @@ UNBOUNDED = 2**30 - 1
 
 _COUNTER = 0x100000000
 _HALF_COUNTER = 0x80000000
-# Windows up to this size return credit in halves.
+# Windows up to this size are ordinary.
 _PLAIN_WINDOW = 256 * 1024
 
 
@@ -64,8 +64,8 @@ def grantStep(window: int) -> int:
     How many bytes the reader takes before they are granted again.
     """
     if window <= _PLAIN_WINDOW:
-        return (window + 1) // 2
-    return max(_PLAIN_WINDOW // 2, window // 8)
+        return (3 * window + 7) // 8
+    return max(3 * _PLAIN_WINDOW // 8, window // 8)
 
 
 def addCredit(credit: int, delta: int, maximum: int) -> int:
