@@ -40,7 +40,7 @@ class LoggedErrors:
         Take out the failures of these types, or all of them: the test expected
         them.
         """
-        wanted = types or (BaseException,)
+        wanted = types or (Exception,)
         taken = [failure for failure in self.failures if failure.check(*wanted)]
         self.failures = [each for each in self.failures if each not in taken]
         return taken

@@ -17,8 +17,9 @@ transports that behave as TCP's do, and L{Link} says what lies between them.
 All of it happens on a L{VirtualClock}, when that is told to go on.
 """
 
-from twisted_mux.testing.carriers import Link, MemoryConnection, MemoryTransport
+from twisted_mux.testing.carriers import MemoryConnection, MemoryTransport
 from twisted_mux.testing.clock import Restless, VirtualClock
+from twisted_mux.testing.pipes import Link
 from twisted_mux.testing.sessions import OneProtocol, SessionPair
 
 __all__ = [

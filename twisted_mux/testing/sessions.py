@@ -12,8 +12,9 @@ from twisted.internet.interfaces import IProtocol, IProtocolFactory
 from zope.interface import implementer
 
 from twisted_mux.protocol import MuxFactory, MuxProtocol
-from twisted_mux.testing.carriers import Link, MemoryConnection
+from twisted_mux.testing.carriers import MemoryConnection
 from twisted_mux.testing.clock import VirtualClock
+from twisted_mux.testing.pipes import Link
 
 if TYPE_CHECKING:
     from twisted.internet.defer import Deferred

@@ -32,10 +32,12 @@ from twisted_mux.testing.conformance.base import (
     StreamConnections,
     TransportTestsBase,
 )
-from twisted_mux.testing.conformance.closing import ClosingTests, HalfCloseTests
+from twisted_mux.testing.conformance.closing import ClosingTests
+from twisted_mux.testing.conformance.half_close import HalfCloseTests
+from twisted_mux.testing.conformance.producers import ProducerTests
 from twisted_mux.testing.conformance.reading import ReadingTests, SetUpTests
 from twisted_mux.testing.conformance.reentrancy import ReentrancyTests
-from twisted_mux.testing.conformance.writing import ProducerTests, WritingTests
+from twisted_mux.testing.conformance.writing import WritingTests
 
 __all__ = [
     "Connections",

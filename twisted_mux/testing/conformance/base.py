@@ -17,8 +17,9 @@ from twisted.python.log import ILogContext
 from twisted.trial.unittest import SynchronousTestCase
 from zope.interface import implementer
 
-from twisted_mux.testing.carriers import Link, MemoryConnection
+from twisted_mux.testing.carriers import MemoryConnection
 from twisted_mux.testing.clock import VirtualClock
+from twisted_mux.testing.pipes import Link
 from twisted_mux.testing.sessions import SessionPair
 
 #: A request of the tests': what a protocol does at some moment.
