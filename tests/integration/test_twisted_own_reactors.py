@@ -6,6 +6,7 @@ that they build themselves.
 
 from __future__ import annotations
 
+import asyncio
 import gc
 import warnings
 from collections.abc import Iterator
@@ -41,9 +42,15 @@ pytestmark = [
 @pytest.fixture(autouse=True, scope="module")
 def collected() -> Iterator[None]:
     """
-    What reactors have left unclosed is found here, not in somebody else's tests.
+    What reactors have left unclosed is found here, not in somebody else's tests;
+    nor do these inherit the loop that Twisted's builder of reactors on asyncio
+    asks for, to put it back after each test.
     """
+    loop = asyncio.new_event_loop()
+    asyncio.set_event_loop(loop)
     yield
+    asyncio.set_event_loop(None)
+    loop.close()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ResourceWarning)
         gc.collect()
