@@ -528,11 +528,17 @@ class Engines(RuleBasedStateMachine):
                 assert end.over or end.finished
 
 
+def machineOf(wire: str) -> type[Engines]:
+    """
+    The machine of one wire.
+    """
+    return type(f"Engines_{wire}", (Engines,), {"wire": wire})
+
+
 @pytest.mark.parametrize("wire", wireNames())
 def test_twoEngines(wire: str) -> None:
-    machine = type(f"Engines_{wire}", (Engines,), {"wire": wire})
     run_state_machine_as_test(
-        machine,
+        machineOf(wire),
         settings=settings(
             max_examples=EXAMPLES,
             stateful_step_count=STEPS,
@@ -548,7 +554,7 @@ def atRandom(wire: str, seed: int, steps: int = 600) -> None:
     For longer runs elsewhere, too: C{seed} says it all.
     """
     chance = random.Random(seed)
-    machine = type(f"Engines_{wire}", (Engines,), {"wire": wire})()
+    machine = machineOf(wire)()
     machine.start(
         window=chance.choice([3000, 262144, 262144, 1_000_000]),
         maxFrame=chance.choice([None, 100, 60_000]),
