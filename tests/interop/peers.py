@@ -156,7 +156,7 @@ def _fingerprint(toolchain: Toolchain) -> str:
 
 
 @contextlib.contextmanager
-def _locked(path: Path) -> Iterator[None]:
+def locked(path: Path) -> Iterator[None]:
     """
     Only one process at a time is inside, for one C{path}.
     """
@@ -177,7 +177,7 @@ def build(toolchain: Toolchain) -> Path:
     # The whole folder is no concern of version control.
     (CACHE.parent / ".gitignore").write_text("*\n")
     binary = CACHE / f"{toolchain.language}-peer-{_fingerprint(toolchain)}"
-    with _locked(CACHE / f"{toolchain.language}.lock"):
+    with locked(CACHE / f"{toolchain.language}.lock"):
         if not binary.exists():
             built = _compile(toolchain)
             for old in CACHE.glob(f"{toolchain.language}-peer-*"):
