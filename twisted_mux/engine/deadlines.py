@@ -219,7 +219,8 @@ class Deadlines:
             ),
             (self._partialAt, config.frameTimeout, "has not finished a frame"),
         ):
-            if since is not None and limit and now - since >= limit:
+            # By the sum that was said to be due: the difference may round to less.
+            if since is not None and limit and now >= since + limit:
                 raise PeerTimeout(f"the peer {what} for {now - since:g} seconds")
         if self._drainBy is not None and now >= self._drainBy:
             raise PeerTimeout(

@@ -132,6 +132,7 @@ class Liveness:
         if not self._silence:
             return 0.0
         since = self._silentSince() if pings else self.lastReceived
-        if since is None or now - since < self._silence:
+        # By the sum that L{next} gives: the difference may round to less.
+        if since is None or now < since + self._silence:
             return 0.0
         return now - since

@@ -648,3 +648,34 @@ def test_nothingIsForgottenByATick() -> None:
     driver.block()
     driver.advance(30)
     assertTimeout(driver, "took nothing")
+
+
+@pytest.mark.parametrize("what", ["frame", "stall", "ping", "silence"])
+def test_timesThatRound(what: str) -> None:
+    """
+    What is due at a time has an end then, though the seconds since its beginning
+    come out as less: otherwise it would be due at that time again, for ever.
+    """
+    since, limit = 1.02, 3.0
+    assert since + limit - since < limit
+    wire = "smux1" if what == "silence" else "yamux"
+    config = MuxConfig(
+        keepAlive=1000 if what == "ping" else 0,
+        keepAliveTimeout=limit if what in ("ping", "silence") else 0,
+        frameTimeout=limit,
+        writeTimeout=limit,
+    )
+    driver = Driver(wire, Role.SERVER, config)
+    driver.advance(since)
+    if what == "frame":
+        driver.feed(b"\0")
+    elif what == "stall":
+        driver.block()
+    elif what == "ping":
+        driver.session.ping(driver.now)
+    else:
+        remote = Remote(driver)
+        remote.send(remote.codec.encodeProbe())
+    driver.advance(2 * limit)
+    assert type(driver.error) is PeerTimeout
+    assert f"{limit:g} seconds" in str(driver.error)
