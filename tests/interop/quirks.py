@@ -309,6 +309,35 @@ def smuxEarlyData() -> None:
     print(f"data right after its SYN is lost | go-smux | {lost} times of 100")
 
 
+def smuxEarlyEnd() -> None:
+    """
+    We refuse a stream as soon as its SYN is there, and once more when it sends data.
+    """
+    missed = again = 0
+    for _ in range(10):
+        case = Case("go-smux", keepalive=0)
+        for index in range(10):
+            name = f"s{index}"
+            case.command("open", service="none", name=name)
+            key = int.from_bytes(case.socket.recv(8)[4:], "little")
+            case.send(s(1, key))
+            case.wait("id", 1)
+            case.command("read-all", name=name, timeout=0.2)
+            if not case.wait("id", 1)["ok"]:
+                missed += 1
+                case.command("write", name=name, hex="00")
+                case.socket.recv(9)
+                case.send(s(1, key))
+                case.wait("id", 1)
+                case.command("read-all", name=name, timeout=0.2)
+                again += not case.wait("id", 1)["ok"]
+        case.close()
+    print(
+        f"FIN right after its SYN is lost | go-smux | {missed} times of 100, "
+        f"{again} of those also the FIN after its data"
+    )
+
+
 def netmuxCases() -> None:
     line = b"hold 200\n"
     opened = n(0, SYN, 1, len(line), line)
@@ -557,6 +586,7 @@ CASES: list[Callable[[], None]] = [
     smuxBudget,
     smuxHalfCloseLoses,
     smuxEarlyData,
+    smuxEarlyEnd,
     vtSplit,
     vtBufferBoundary,
     vtCases,

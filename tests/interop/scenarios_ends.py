@@ -146,8 +146,7 @@ async def weRefuse(link: Link) -> None:
     link.session.streamFactory = None
     told = await refused(link)
     if not link.capabilities.reset or link.differs(Quirk.RESET_READS_AS_END):
-        missed = link.differs(Quirk.LOSES_EARLY) and told == "timeout"
-        assert told == "end" or missed
+        assert told == "end"
     else:
         assert told == "reset"
     await link.quiet()
@@ -161,9 +160,7 @@ async def refused(link: Link) -> str:
     """
     try:
         await link.peerOpens("manual", name="refused")
-        # Long enough for all but peers that are not told.
-        seconds = 1 if link.has(Quirk.LOSES_EARLY) else PATIENCE
-        reply = await link.drive("read-all", "refused", timeout=seconds)
+        reply = await link.drive("read-all", "refused", timeout=PATIENCE)
     except CommandFailed as failed:
         kind: str = failed.reply["kind"]
         if kind == "timeout":

@@ -30,8 +30,6 @@ class Quirk(enum.Enum):
     GO_AWAY_ENDS_STREAMS = enum.auto()
     #: It acknowledges a stream with what it first writes on it.
     ACKNOWLEDGES_LATE = enum.auto()
-    #: What it is sent at once after it opened a stream may be lost.
-    LOSES_EARLY = enum.auto()
     #: It may leave the carrier open when it closes the session.
     LEAVES_OPEN = enum.auto()
     #: Long writes are sent twice in part while other streams send.
@@ -76,10 +74,6 @@ KNOWN: dict[str, Known] = {
                 "When both directions have ended it throws away what it received "
                 "and has not read: a reader that ended its own direction first gets "
                 "little or none of the data."
-            ),
-            Quirk.LOSES_EARLY: (
-                "What comes within microseconds of its opening of a stream, such as "
-                "the end that refuses it, it may miss: that stream then waits."
             ),
         },
         largeWindow={"window": _MIB},

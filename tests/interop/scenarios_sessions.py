@@ -129,8 +129,7 @@ async def weGo(link: Link) -> None:
     with pytest.raises(SessionClosed):
         await link.open()
     # What the peer opens now is refused.
-    if not link.has(Quirk.LOSES_EARLY):
-        assert await refused(link) in ("end", "reset", "closed")
+    assert await refused(link) in ("end", "reset", "closed")
     assert [each for each in link.services.accepted if each is not theirs] == []
     ours.end()
     assert await ours.readAll() == b""

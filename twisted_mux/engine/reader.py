@@ -172,13 +172,18 @@ class Reader:
             # As TCP does: the peer writes to somebody who has left.
             self.chargeReset()
             self._session.table.drop(stream)
-        elif stream.receiveCredit < stream.lowWater:
+            return
+        self._session.table.repeatEnd(stream.key)
+        if stream.receiveCredit < stream.lowWater:
             # The peer can't be told, so let it finish.
             self.returnCredit(stream)
 
     def _strayPayload(self, key: Key, size: int) -> None:
         session = self._session
-        if session.over or key in self.recent:
+        if session.over:
+            return
+        if key in self.recent:
+            session.table.repeatEnd(key)
             return
         if not self._strays.take(self.now, size):
             raise LimitExceeded(

@@ -11,7 +11,10 @@ answered with a reset, as by TCP, or, on a wire without one, dropped while its
 credit is returned, so that the peer can finish.  If nothing moves for
 C{lingerTimeout}, it is given up.
 
-B{A stream that is refused} never gets into the table.
+B{A stream that is refused} never gets into the table.  Where there is no reset its
+peer may miss the end that says so: go-smux writes its open before it knows the
+stream itself, and skips what comes in between.  Data that comes for the stream later
+shows that the peer knows it by now, so that the end is sent again then.
 
 B{Time} is known in turns only, so the time limits of what an owner asks for
 begin in the turn that follows (L{StreamTable.begin}).
@@ -19,7 +22,7 @@ begin in the turn that follows (L{StreamTable.begin}).
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from twisted_mux.engine.opener import Opener
 from twisted_mux.engine.scheduler import IDLE
@@ -43,6 +46,8 @@ class StreamTable:
     @ivar streams: the streams by their keys; to be looked at only.
     @ivar opener: what this side may open.
     @ivar later: the streams that L{begin} has something to do for.
+    @ivar missable: keys of streams that were refused by an end, until that was sent
+        again or was not needed, each with what had been sent before it.
     @ivar owed: keys of streams that are not here (any more), but that the peer
         has not ended yet, on a wire where its end could be taken for an open.
     """
@@ -53,6 +58,7 @@ class StreamTable:
         "_reader",
         "_session",
         "later",
+        "missable",
         "opener",
         "owed",
         "streams",
@@ -75,6 +81,7 @@ class StreamTable:
         # Streams to which something happened that has a time limit.
         self.later: list[Stream] = []
         self.owed: dict[Key, None] = {}
+        self.missable: dict[Key, int] = {}
         self.opener = Opener(session, session.codec.keys())
 
     @property
@@ -162,6 +169,7 @@ class StreamTable:
             session.counters.streamsRefused += 1
             self._reader.chargeReset()
             stream.reset()
+            self._mayMiss(key)
         elif self.streams.get(key) is stream:
             session.counters.streamsAccepted += 1
             session.control(session.codec.encodeAccept(key, self._reader.window))
@@ -176,12 +184,33 @@ class StreamTable:
         reset = session.capabilities.reset
         session.control(codec.encodeReset(key) if reset else codec.encodeEnd(key))
         self._oweEnd(key)
+        self._mayMiss(key)
 
     def _oweEnd(self, key: Key) -> None:
         if self._session.capabilities.addressed:
             self.owed[key] = None
-            if len(self.owed) > self._session.config.rememberedStreams:
-                del self.owed[next(iter(self.owed))]
+            self._forgetOldest(self.owed)
+
+    def _forgetOldest(self, keys: dict[Key, Any]) -> None:
+        if len(keys) > self._session.config.rememberedStreams:
+            del keys[next(iter(keys))]
+
+    def _mayMiss(self, key: Key) -> None:
+        session = self._session
+        # Where an end is an open as well it must not be sent twice.
+        if not (session.capabilities.reset or session.capabilities.addressed):
+            self.missable[key] = session.bytesSent
+            self._forgetOldest(self.missable)
+
+    def repeatEnd(self, key: Key) -> None:
+        """
+        Data came for a stream that this side has ended: if it was refused, end it
+        once more, unless that end has not been sent when the peer wrote the data.
+        """
+        session = self._session
+        before = self.missable.pop(key, None)
+        if before is not None and session.bytesSent > before:
+            session.control(session.codec.encodeEnd(key))
 
     def settleEnd(self, key: Key) -> bool:
         """

@@ -228,6 +228,41 @@ def test_refusedByTheApplication(wire: str) -> None:
     assert driver.session.counters.streamsAccepted == 0
 
 
+@pytest.mark.parametrize("wire", ["smux1", "smux2"])
+@pytest.mark.parametrize("how", ["limit", "application"])
+def test_refusalThatMayBeMissed(wire: str, how: str) -> None:
+    """
+    The end that refuses a stream is sent again when data comes for the stream, once,
+    since go-smux may have got it too early; but not for data that was under way when
+    it was sent.  No more of them are remembered than of other streams that are gone.
+    """
+    config = MuxConfig(maxStreams=1, rememberedStreams=3)
+    driver = Driver(wire, Role.SERVER, config)
+    remote = Remote(driver)
+    if how == "limit":
+        remote.open()
+    else:
+        driver.accept = lambda stream: None
+    remote.heard()
+    key = remote.key()
+    remote.send(remote.opening(key))
+    assert remote.heard() == [("endReceived", key)]
+    remote.send(remote.data(key, b"late"))
+    assert remote.heard() == [("endReceived", key)]
+    remote.send(remote.data(key, b"later"), remote.end(key))
+    assert remote.heard() == []
+    assert not driver.session.table.missable
+    key = remote.key()
+    remote.send(remote.opening(key), remote.data(key, b"early"))
+    assert remote.heard() == [("endReceived", key)]
+    remote.send(remote.data(key, b"late"), remote.end(key))
+    assert remote.heard() == []
+    keys = [remote.key() for _ in range(5)]
+    for each in keys:
+        remote.send(remote.opening(each), remote.end(each))
+    assert list(driver.session.table.missable) == keys[-3:]
+
+
 @everyWire
 @pytest.mark.parametrize("how", ["leave", "reset"])
 def test_closedAtOnce(wire: str, how: str) -> None:
