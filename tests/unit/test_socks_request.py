@@ -106,6 +106,19 @@ FAILED4 = b"\0\x5b" + bytes(6)
         (
             b"\5\xff" + bytes(255) + b"\5\1\0\3\xfe" + b"a" * 254 + b"\0\1",
             None,
+            b"\5\0",
+            "more than 512",
+        ),
+        # What is wrong behind the limit is not looked at.
+        (
+            b"\5\xff" + bytes(255) + b"\5\2\0\3\xfe" + b" " * 254 + b"\0\0",
+            None,
+            b"\5\0",
+            "more than 512",
+        ),
+        (
+            b"\4\2\0\1\0\0\0\1" + b"u" * 400 + b"\0" + b"h" * 200 + b"\0",
+            None,
             b"",
             "more than 512",
         ),
@@ -115,11 +128,18 @@ def test_refused(
     request_: bytes, credentials: Credentials | None, replies: bytes, why: str
 ) -> None:
     """
-    What makes no sense, or is not for them, is refused with the right reply.
+    What makes no sense, or is not for them, is refused with the right reply, be it
+    as a whole or byte by byte.
     """
     with pytest.raises(Refused, match=why) as caught:
         Negotiation(credentials).receive(request_)
     assert caught.value.reply == replies
+    bytewise = Negotiation(credentials)
+    answers = b""
+    with pytest.raises(Refused, match=why) as caught:
+        for byte in request_:
+            answers += bytewise.receive(bytes([byte]))
+    assert answers + caught.value.reply == replies
 
 
 def test_limitByteByByte() -> None:

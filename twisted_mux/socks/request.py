@@ -124,8 +124,6 @@ class Negotiation:
             # Behind what it was told in the same turn.
             refused.reply = bytes(self._replies) + refused.reply
             raise
-        if self._used > LIMIT or (self.target is None and len(self._buffer) > LIMIT):
-            raise Refused(f"its request has more than {LIMIT} bytes")
         return bytes(self._replies)
 
     @property
@@ -147,12 +145,20 @@ class Negotiation:
 
     # The reading; it yields whenever there is not enough.
 
+    def _reach(self, end: int) -> None:
+        # Before anything behind it is looked at, so that what is wrong with a
+        # request does not depend on how much of it has arrived.
+        if end > LIMIT:
+            raise Refused(f"its request has more than {LIMIT} bytes")
+
     def _take(self, count: int) -> Generator[None, None, bytes]:
         start = self._used
-        while len(self._buffer) < start + count:
+        end = start + count
+        self._reach(end)
+        while len(self._buffer) < end:
             yield
-        self._used = start + count
-        return bytes(self._buffer[start : self._used])
+        self._used = end
+        return bytes(self._buffer[start:end])
 
     def _takeByte(self) -> Generator[None, None, int]:
         return (yield from self._take(1))[0]
@@ -162,6 +168,7 @@ class Negotiation:
 
     def _takeUntilZero(self) -> Generator[None, None, bytes]:
         while (end := self._buffer.find(0, self._used)) < 0:
+            self._reach(len(self._buffer))
             yield
         content = yield from self._take(end - self._used)
         yield from self._takeByte()
