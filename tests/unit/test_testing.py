@@ -149,7 +149,8 @@ def test_restless() -> None:
 
 
 @pytest.mark.parametrize(
-    "arguments", [{"delay": -1}, {"rate": -1}, {"capacity": 0}, {"chunk": 0}]
+    "arguments",
+    [{"delay": -1}, {"rate": -1}, {"capacity": 0}, {"chunk": 0}, {"segment": 0}],
 )
 def test_noSuchLink(arguments: Any) -> None:
     """
@@ -214,6 +215,53 @@ def test_rate() -> None:
         assert abs(len(server.received) - (tenths - 1) * 10_000) <= 1460
     connection.clock.advance(0.2)
     assert len(server.received) == 100_000
+
+
+def test_segment() -> None:
+    """
+    Bytes arrive as many together as the link has it.
+    """
+    client, server, connection = connected(link=Link(rate=100_000, segment=5000))
+    client.transport.write(bytes(20_000))
+    connection.clock.advance(0.049)
+    assert len(server.received) == 0
+    connection.clock.advance(0.002)
+    assert len(server.received) == 5000
+    connection.clock.advance(0.15)
+    assert server.events.count("data") == 4
+
+
+class Sender(Recorder):
+    """
+    Writes pieces of an odd size for as long as it may.
+    """
+
+    def connectionMade(self) -> None:
+        super().connectionMade()
+        transport: Any = self.transport
+        transport.registerProducer(self, True)
+        self.resumeProducing()
+
+    def resumeProducing(self) -> None:
+        transport: Any = self.transport
+        self._paused = False
+        while not self._paused:
+            transport.write(bytes(7001))
+
+    def pauseProducing(self) -> None:
+        self._paused = True
+
+
+def test_fullPipe() -> None:
+    """
+    A sender that always has more goes on sending large pieces: it is told of room
+    when there is some, as by a kernel, not of each byte that has left.
+    """
+    link = Link(delay=0.001, rate=10_000_000, segment=16_000)
+    _, server, connection = connected(Sender(), link=link)
+    connection.clock.advance(1)
+    assert len(server.received) > 9_900_000
+    assert server.events.count("data") <= 2 * 10_000_000 / 16_000
 
 
 def test_capacity() -> None:

@@ -115,7 +115,7 @@ class MemoryTransport(FileDescriptor):
 
     @property
     def _writable(self) -> bool:
-        return self._writing and (self._outgoing.room > 0 or self._incoming.wasReset)
+        return self._writing and (self._outgoing.writable or self._incoming.wasReset)
 
     def _wake(self) -> None:
         if not self.connected:

@@ -17,10 +17,6 @@ from twisted_mux.testing.clock import VirtualClock
 if TYPE_CHECKING:
     from twisted.internet.interfaces import IDelayedCall
 
-# On a link with a rate no piece is longer than this, so that what is on it can
-# be told apart by time.
-_SEGMENT = 1460
-
 # What a pipe carries beside bytes.
 END = "end"
 RESET = "reset"
@@ -38,15 +34,20 @@ class Link:
         link of a known rate it is at least twice what that carries in
         C{delay}.
     @ivar chunk: the most bytes that the other end reads at once.
+    @ivar segment: on a link of a known rate, the bytes that arrive together: a
+        packet's, or more where a test is about time in the large and shall not
+        take as long.
     """
 
     delay: float = 0.0
     rate: float = 0.0
     capacity: int = 128 * 1024
     chunk: int = 64 * 1024
+    segment: int = 1460
 
     def __post_init__(self) -> None:
-        if self.delay < 0 or self.rate < 0 or self.capacity < 1 or self.chunk < 1:
+        sizes = (self.capacity, self.chunk, self.segment)
+        if self.delay < 0 or self.rate < 0 or min(sizes) < 1:
             raise ValueError(f"there is no such link: {self}")
 
     @property
@@ -87,6 +88,14 @@ class Pipe:
         return self.link.room - self.unread
 
     @property
+    def writable(self) -> bool:
+        """
+        Is there room enough to be worth a write?  As Linux has it (C{EPOLLOUT}):
+        a third; otherwise a full pipe would be fed with ever smaller pieces.
+        """
+        return self.room > 0 and 2 * self.room >= self.unread
+
+    @property
     def readable(self) -> bool:
         """
         Would L{take} give something?
@@ -109,7 +118,7 @@ class Pipe:
             self._send(item, 0)
             return
         self.unread += len(item)
-        step = _SEGMENT if link.rate else len(item)
+        step = link.segment if link.rate else len(item)
         for begin in range(0, len(item), step):
             segment = item[begin : begin + step]
             self._send(segment, len(segment))
