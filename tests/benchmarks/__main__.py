@@ -79,7 +79,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if options.list:
         print(listed())
         return 0
-    console = Console()
+    # Where there is no terminal its width is anybody's guess.
+    console = Console(width=None if sys.stdout.isatty() else 110)
     progress = Console(stderr=True)
     of, absent = contestants(options.peer, options.wire)
     for line in absent:
@@ -88,7 +89,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     rounds = options.rounds or rounds
     found: list[Findings] = []
     for case in options.cases:
-        for layout in options.layouts:
+        # How many cores there are makes no difference to one process.
+        for layout in options.layouts[: 1 if case.job.alone else None]:
             with progress.status(case.name) as status:
                 run = measureEntry(warm, seconds)
                 findings = contest(case, of, layout, rounds, run, status.update)

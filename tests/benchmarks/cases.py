@@ -8,8 +8,17 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
 
-from tests.benchmarks.contestants import OURS, YARDSTICK, Contestant
+from tests.benchmarks.contestants import (
+    OURS,
+    TCP,
+    YARDSTICK,
+    Contestant,
+    Peer,
+    worker,
+)
 from tests.benchmarks.job import Job
+from tests.benchmarks.scaling import IDLE
+from tests.benchmarks.virtual_link import ROUND_TRIPS
 from twisted_mux.config import MuxConfig
 
 
@@ -27,7 +36,6 @@ class Figure:
     unit: str
     scale: float = 1
     more: bool = True
-    digits: int = 0
 
 
 RATE = {
@@ -36,8 +44,41 @@ RATE = {
     "churn": Figure("rate", "opens/s"),
     "memory": Figure("bytes", "bytes a stream", more=False),
 }
+#: How many streams there are where it is about memory.
+IDLE_STREAMS = 10_000
 P50 = Figure("p50", "µs (p50)", more=False)
 P99 = Figure("p99", "µs (p99)", more=False)
+
+
+@dataclass(frozen=True)
+class Entry:
+    """
+    A contestant's turn in a case.
+
+    @ivar by: the entry that it is measured by; empty if there is none.
+    """
+
+    name: str
+    contestant: Contestant
+    job: Job
+    command: Sequence[str]
+    by: str = ""
+
+    @property
+    def pinned(self) -> bool:
+        """
+        Is it bound to the layout's cores?
+        """
+        return self.contestant.peer.pinsLatency or not self.job.latency
+
+    @property
+    def connections(self) -> int:
+        """
+        How many connections it takes.
+        """
+        job = self.job
+        bare = self.contestant.wire == TCP
+        return job.streams + job.bulk + job.idle if bare else 1
 
 
 @dataclass(frozen=True)
@@ -46,8 +87,10 @@ class Case:
     One case.
 
     @ivar group: the cases that go together with it.
-    @ivar one: C{"twisted"} has a second entry, in which it does the job of this
-        many connections, and which is what the others are measured by.
+    @ivar one: the yardstick has a second entry, in which it has this many
+        connections, and which is what the others are measured by.
+    @ivar idle: each contestant has one entry for each of these numbers of idle
+        streams, and is measured by its own first.
     @ivar only: the peers that take part, if not all that can.
     """
 
@@ -57,6 +100,7 @@ class Case:
     job: Job
     figures: Sequence[Figure]
     one: int = 0
+    idle: Sequence[int] = ()
     only: Sequence[str] = ()
 
     def takes(self, contestant: Contestant) -> bool:
@@ -66,44 +110,42 @@ class Case:
         peer = contestant.peer
         return self.job.kind in peer.kinds and (not self.only or peer.name in self.only)
 
+    def command(self, peer: Peer) -> Sequence[str]:
+        """
+        What starts a process of it.
+        """
+        return worker("alone") if self.job.alone else peer.command()
+
     def entries(self, of: Sequence[Contestant]) -> list[Entry]:
         """
-        Who takes part, in the order of their turns: the yardstick first.
+        Who takes part, in the order of their turns: a yardstick comes before
+        those that are measured by it.
         """
-        found = [
-            Entry(each.name, each, self.jobFor(each)) for each in of if self.takes(each)
-        ]
-        if self.one:
-            bare = found[0].contestant
-            single = replace(self.job, streams=self.one)
-            found.insert(0, Entry(f"{bare.name} x{self.one}", bare, single))
+        found = []
+        by = ""
+        for each in of:
+            if not self.takes(each):
+                continue
+            command = self.command(each.peer)
+            # What is no concern of others than us is not in their jobs.
+            job = self.job
+            if each.peer.name != OURS:
+                job = replace(job, config={})
+            if self.idle:
+                names = [f"{each.name}, {idle:,} idle" for idle in self.idle]
+                found += [
+                    Entry(name, each, replace(job, idle=idle), command, names[0])
+                    for name, idle in zip(names, self.idle, strict=True)
+                ]
+                continue
+            if each.peer.name == YARDSTICK:
+                by = each.name
+                if self.one:
+                    by = f"{each.name} x{self.one}"
+                    single = replace(job, streams=self.one)
+                    found.append(Entry(by, each, single, command, by))
+            found.append(Entry(each.name, each, job, command, by))
         return found
-
-    def jobFor(self, contestant: Contestant) -> Job:
-        """
-        The job, without what is no concern of others than us.
-        """
-        if contestant.peer.name == OURS:
-            return self.job
-        return replace(self.job, config={})
-
-
-@dataclass(frozen=True)
-class Entry:
-    """
-    A contestant in a case.
-    """
-
-    name: str
-    contestant: Contestant
-    job: Job
-
-    @property
-    def pinned(self) -> bool:
-        """
-        Is it bound to the layout's cores?
-        """
-        return self.contestant.peer.pinsLatency or not self.job.latency
 
 
 def bulk(streams: int) -> Case:
@@ -150,6 +192,51 @@ def beside(streams: int) -> Case:
     )
 
 
+def _machineless() -> list[Case]:
+    """
+    What needs one process, and is about us alone.
+    """
+    return [
+        Case(
+            "frame-cost",
+            "memory",
+            "a 64-byte frame in memory, in bare loops that unpack and slice",
+            Job("frames"),
+            (
+                Figure("best", "loops (in and out, best)", more=False),
+                Figure("both", "loops (in and out)", more=False),
+                Figure("in", "loops (in)", more=False),
+                Figure("microseconds", "µs (in and out)", more=False),
+            ),
+        ),
+        Case(
+            "idle-memory",
+            "memory",
+            "transport and engine of an idle stream",
+            Job("idle", IDLE_STREAMS),
+            (RATE["memory"],),
+        ),
+        Case(
+            "calls",
+            "scaling",
+            "calls of functions for 10 echoes beside idle streams",
+            Job("calls"),
+            (Figure("calls", "calls", more=False),),
+            idle=IDLE,
+        ),
+        Case(
+            "link",
+            "link",
+            "one stream on a virtual link of 1 Gbit/s, after 2 s",
+            Job("link"),
+            tuple(
+                Figure(f"share-{each}", f"% of it, round trip {each} ms", 0.01)
+                for each in ROUND_TRIPS
+            ),
+        ),
+    ]
+
+
 def largeReads() -> Case | None:
     """
     Bulk with the option for larger reads, if there is one.
@@ -182,6 +269,22 @@ def _all() -> list[Case]:
         Job("churn", 100),
         (RATE["churn"],),
     )
+    scaling = Case(
+        "idle",
+        "scaling",
+        "echo of 64 bytes on 10 streams beside idle ones",
+        Job("echo", 10),
+        (Figure("cost", "µs a message", more=False),),
+        idle=IDLE,
+        only=(YARDSTICK, OURS),
+    )
+    resident = Case(
+        "memory-10000",
+        "memory",
+        f"resident memory of the server, {IDLE_STREAMS:,} idle streams",
+        Job("memory", IDLE_STREAMS),
+        (RATE["memory"],),
+    )
     found = [
         bulk(1),
         bulk(16),
@@ -194,6 +297,9 @@ def _all() -> list[Case]:
         beside(1),
         beside(16),
         beside(100),
+        scaling,
+        resident,
+        *_machineless(),
     ]
     return [case for case in found if case is not None]
 

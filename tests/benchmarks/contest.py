@@ -4,6 +4,7 @@ Runs the rounds of a case, and keeps what they found.
 
 from __future__ import annotations
 
+import resource
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -12,6 +13,9 @@ from tests.benchmarks.cases import Case, Entry, Figure
 from tests.benchmarks.contestants import Contestant
 from tests.benchmarks.figures import Summary, ratios, summary
 from tests.benchmarks.running import Layout, MeasurementFailed, Result, measure
+
+# Open files that a process has beside its connections.
+_FILES = 50
 
 #: Runs one entry of a case once.
 Measure = Callable[[Entry, Layout], Result]
@@ -23,16 +27,19 @@ class Findings:
     What the rounds of one case on one layout found.
 
     @ivar rounds: by the entry's name: what each round found.
-    @ivar yardstick: the entry that the others are measured by.
-    @ivar failed: by the entry's name: why it was left out.
+    @ivar yardsticks: by the entry's name: the entry that it is measured by; those
+        that are measured by none are absent.
+    @ivar failed: by the entry's name: what went wrong.
+    @ivar absent: by the entry's name: why it was not tried here.
     @ivar unpinned: the entries that were not bound to the layout's cores.
     """
 
     case: Case
     layout: str
-    yardstick: str = ""
     rounds: dict[str, list[Result]] = field(default_factory=dict)
+    yardsticks: dict[str, str] = field(default_factory=dict)
     failed: dict[str, str] = field(default_factory=dict)
+    absent: dict[str, str] = field(default_factory=dict)
     unpinned: list[str] = field(default_factory=list)
 
     def values(self, entry: str, figure: Figure) -> list[float]:
@@ -47,14 +54,20 @@ class Findings:
         """
         return summary(self.values(entry, figure))
 
+    def comparable(self, entry: str) -> bool:
+        """
+        Is there a yardstick for it?
+        """
+        return self.yardsticks.get(entry) in self.rounds
+
     def ratio(self, entry: str, figure: Figure, by: str | None = None) -> Summary:
         """
-        Median and range of the rounds' ratios to another entry: by default to the
+        Median and range of the rounds' ratios to another entry: by default to its
         yardstick.
 
         @raise KeyError: one of the two has no results.
         """
-        other = self.values(self.yardstick if by is None else by, figure)
+        other = self.values(self.yardsticks[entry] if by is None else by, figure)
         return summary(ratios(self.values(entry, figure), other))
 
     def raw(self) -> dict[str, Any]:
@@ -66,28 +79,39 @@ class Findings:
             "group": self.case.group,
             "title": self.case.title,
             "cores": self.layout,
-            "yardstick": self.yardstick,
+            "yardsticks": self.yardsticks,
             "unpinned": self.unpinned,
             "failed": self.failed,
+            "absent": self.absent,
             "rounds": self.rounds,
-            "figures": {
-                figure.key: {
-                    "unit": figure.unit,
-                    "scale": figure.scale,
-                    "moreIsBetter": figure.more,
-                    "medians": {
-                        entry: self.summary(entry, figure).median
-                        for entry in self.rounds
-                    },
-                    "ratios": {
-                        entry: vars(self.ratio(entry, figure))
-                        for entry in self.rounds
-                        if self.yardstick in self.rounds
-                    },
-                }
-                for figure in self.case.figures
+            "figures": {figure.key: self._raw(figure) for figure in self.case.figures},
+        }
+
+    def _raw(self, figure: Figure) -> dict[str, Any]:
+        return {
+            "unit": figure.unit,
+            "scale": figure.scale,
+            "moreIsBetter": figure.more,
+            "values": {
+                entry: vars(self.summary(entry, figure)) for entry in self.rounds
+            },
+            "ratios": {
+                entry: vars(self.ratio(entry, figure))
+                for entry in self.rounds
+                if self.comparable(entry)
             },
         }
+
+
+def whyNot(entry: Entry) -> str | None:
+    """
+    Why an entry can't be tried here, in words; C{None} if it can.
+    """
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    needed = entry.connections + _FILES
+    if most != resource.RLIM_INFINITY and needed > most:
+        return f"{needed} open files, {most} are allowed"
+    return None
 
 
 def measureEntry(warm: float, seconds: float) -> Measure:
@@ -96,13 +120,16 @@ def measureEntry(warm: float, seconds: float) -> Measure:
     """
 
     def run(entry: Entry, layout: Layout) -> Result:
-        return measure(
-            entry.contestant.peer.command(),
+        result = measure(
+            entry.command,
             entry.contestant.wire,
             entry.job.lasting(warm, seconds),
             layout,
             entry.pinned,
         )
+        if "rate" in result:
+            result["cost"] = 1e6 / result["rate"]
+        return result
 
     return run
 
@@ -119,10 +146,19 @@ def contest(
     Let all entries of a case run in turn, so many times.  One that fails is left
     out from then on, with what it had before.
     """
-    entries = case.entries(of)
-    findings = Findings(case, layout.name, entries[0].name)
-    findings.rounds = {entry.name: [] for entry in entries}
-    findings.unpinned = [entry.name for entry in entries if not entry.pinned]
+    findings = Findings(case, layout.name)
+    entries = []
+    for entry in case.entries(of):
+        why = whyNot(entry)
+        if why is not None:
+            findings.absent[entry.name] = why
+            continue
+        entries.append(entry)
+        findings.rounds[entry.name] = []
+        if entry.by:
+            findings.yardsticks[entry.name] = entry.by
+        if not entry.pinned:
+            findings.unpinned.append(entry.name)
     for number in range(rounds):
         for entry in entries:
             if entry.name in findings.failed:

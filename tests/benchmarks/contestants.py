@@ -5,12 +5,14 @@ that runs either side of it.
 
 from __future__ import annotations
 
+import platform
 import shutil
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from tests.benchmarks.building import goPackages, goProgram
+from tests.benchmarks.job import ALONE
 from tests.interop.peers import GO
 from twisted_mux.wire import wireNames
 
@@ -45,15 +47,23 @@ class Peer:
     pinsLatency: bool = True
 
 
-ALL = ("bulk", "echo", "churn", "memory")
+#: The kinds of jobs that take two processes.
+PAIRED = ("bulk", "echo", "churn", "memory")
 
 
 def _here() -> None:
     return None
 
 
+def worker(name: str) -> Sequence[str]:
+    """
+    What starts a program in Python.
+    """
+    return [sys.executable, "-m", f"tests.benchmarks.workers.{name}"]
+
+
 def _module(name: str) -> Callable[[], Sequence[str]]:
-    return lambda: [sys.executable, "-m", f"tests.benchmarks.workers.{name}"]
+    return lambda: worker(name)
 
 
 def _twistedVersion() -> str:
@@ -68,6 +78,10 @@ def _ourVersion() -> str:
     return f"twisted_mux {__version__}"
 
 
+def _pythonVersion() -> str:
+    return f"{sys.implementation.name} {platform.python_version()}"
+
+
 def _go() -> str | None:
     return None if shutil.which(GO.command) else f"no go: install {GO.advice}"
 
@@ -76,7 +90,7 @@ def _goPeer(name: str, package: str, wires: Sequence[str]) -> Peer:
     return Peer(
         name,
         wires,
-        ALL,
+        PAIRED,
         lambda: [str(goProgram())],
         _go,
         lambda: f"{package} {goPackages()[package]}",
@@ -89,8 +103,25 @@ def _goPeer(name: str, package: str, wires: Sequence[str]) -> Peer:
 PEERS = {
     peer.name: peer
     for peer in (
-        Peer(YARDSTICK, (TCP,), ALL, _module("twisted_worker"), _here, _twistedVersion),
-        Peer(OURS, wireNames(), ALL, _module("twisted_worker"), _here, _ourVersion),
+        Peer(
+            YARDSTICK, (TCP,), PAIRED, _module("twisted_worker"), _here, _twistedVersion
+        ),
+        Peer(
+            OURS,
+            wireNames(),
+            (*PAIRED, *ALONE),
+            _module("twisted_worker"),
+            _here,
+            _ourVersion,
+        ),
+        Peer(
+            "asyncio",
+            (TCP,),
+            ("bulk", "echo", "churn"),
+            _module("asyncio_worker"),
+            _here,
+            _pythonVersion,
+        ),
         _goPeer("go-smux", "github.com/xtaci/smux", ("smux1", "smux2")),
         _goPeer("go-yamux", "github.com/hashicorp/yamux", ("yamux",)),
     )

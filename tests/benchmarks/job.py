@@ -19,6 +19,8 @@ BLOCK_SIZE = 64 * 1024
 MESSAGE_SIZE = 64
 #: The first byte of a message; everything else is bulk.
 ECHO = b"e"
+#: Kinds of jobs that take one process only.
+ALONE = ("frames", "idle", "calls", "link")
 #: Seconds that connecting, and opening streams, may take.
 PATIENCE = 60
 
@@ -32,7 +34,8 @@ class Job:
         counts.  C{"echo"}: on each stream one message is under way, and the
         server sends it back.  C{"churn"}: so many streams at once are opened,
         have one message echoed, and are closed, again and again.
-        C{"memory"}: so many streams have one message echoed, and stay.
+        C{"memory"}: so many streams have one message echoed, and stay.  Those of
+        L{ALONE} are C{workers/alone.py}'s.
     @ivar streams: how many are active; without a mux, connections.
     @ivar bulk: how many bulk streams run beside those that echo.
     @ivar idle: how many more have one message echoed first, and stay.
@@ -58,7 +61,16 @@ class Job:
         """
         The role of the process that has the result.
         """
+        if self.alone:
+            return "alone"
         return "server" if self.kind in ("bulk", "memory") else "client"
+
+    @property
+    def alone(self) -> bool:
+        """
+        Is there just one process?
+        """
+        return self.kind in ALONE
 
     @property
     def limit(self) -> int:

@@ -43,15 +43,15 @@ def table(findings: Findings, figure: Figure) -> Table:
     One figure of one case on one layout.
     """
     made = Table(
-        title=f"{findings.case.title}: {figure.unit}, {CORES[findings.layout]}",
+        title=f"{_title(findings)}: {figure.unit}",
         title_justify="left",
     )
     made.add_column(findings.case.name, no_wrap=True)
-    for heading in ("median", "range", f"x {findings.yardstick}", "range"):
-        made.add_column(heading, justify="right")
+    for heading in ("median", "range", _by(findings), "range"):
+        made.add_column(heading, justify="right", no_wrap=True)
     for entry in findings.rounds:
         cells = [*ranged(findings.summary(entry, figure))]
-        if findings.yardstick in findings.rounds:
+        if findings.comparable(entry):
             ratio = findings.ratio(entry, figure)
             cells += [f"{ratio.median:.2f}", f"{ratio.low:.2f} … {ratio.high:.2f}"]
         mark = " (any core)" if entry in findings.unpinned else ""
@@ -59,12 +59,45 @@ def table(findings: Findings, figure: Figure) -> Table:
     return made
 
 
+def plainTable(findings: Findings) -> Table:
+    """
+    All figures of a case in which there is no yardstick: their medians.
+    """
+    made = Table(title=_title(findings), title_justify="left")
+    made.add_column(findings.case.name, no_wrap=True)
+    for figure in findings.case.figures:
+        made.add_column(figure.unit, justify="right")
+    for entry in findings.rounds:
+        values = (findings.summary(entry, each) for each in findings.case.figures)
+        made.add_row(entry, *(number(value.median) for value in values))
+    return made
+
+
+def _title(findings: Findings) -> str:
+    if findings.case.job.alone:
+        return findings.case.title
+    return f"{findings.case.title}, {CORES[findings.layout]}"
+
+
+def _by(findings: Findings) -> str:
+    """
+    What the ratios are to.
+    """
+    yardsticks = set(findings.yardsticks.values())
+    return f"x {yardsticks.pop()}" if len(yardsticks) == 1 else "x its first"
+
+
 def show(console: Console, findings: Findings) -> None:
     """
     Print what a case found.
     """
-    for figure in findings.case.figures:
-        console.print(table(findings, figure))
+    if any(map(findings.comparable, findings.rounds)):
+        for figure in findings.case.figures:
+            console.print(table(findings, figure))
+    elif findings.rounds:
+        console.print(plainTable(findings))
+    for entry, why in findings.absent.items():
+        console.print(f"{entry} is left out: {why}", markup=False)
     for entry, why in findings.failed.items():
         console.print(f"{entry} failed: {why}", markup=False, style="red")
 

@@ -93,7 +93,7 @@ class _Process:
         self.process = subprocess.Popen(
             command,
             cwd=ROOT,
-            env={**os.environ, "PYTHONPATH": str(ROOT)},
+            env=_environment(),
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=errors,
@@ -134,6 +134,18 @@ class _Process:
         self.process.wait()
         assert self.process.stdout is not None
         self.process.stdout.close()
+
+
+def _environment() -> dict[str, str]:
+    """
+    What a process is started with: no tracing of what is measured.
+    """
+    kept = {
+        name: value
+        for name, value in os.environ.items()
+        if not name.startswith(("COV_", "COVERAGE_"))
+    }
+    return {**kept, "PYTHONPATH": str(ROOT)}
 
 
 def _pinner(cores: frozenset[int]) -> Callable[[], None]:
@@ -180,6 +192,9 @@ def measure(
             stack.callback(started.end)
             return started
 
+        if job.alone:
+            alone = start(job.reporter)
+            return dict(_await("result", alone, [alone], until))
         server = start("server")
         port = _await("port", server, [server], until)
         client = start("client", str(port))

@@ -7,6 +7,7 @@ from __future__ import annotations
 import gc
 import json
 import os
+import resource
 import signal
 import sys
 import traceback
@@ -40,6 +41,14 @@ def limited(job: Job) -> None:
     Whatever happens to the harness, this process does not stay for ever.
     """
     signal.alarm(job.limit)
+
+
+def raiseLimits() -> None:
+    """
+    Be allowed as many connections as may be.
+    """
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
 
 
 def residentBytes() -> int:

@@ -29,7 +29,14 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from tests.benchmarks.job import BLOCK_SIZE, ECHO, Job, message
-from tests.benchmarks.workers.reporting import Meter, fatal, limited, residentBytes, say
+from tests.benchmarks.workers.reporting import (
+    Meter,
+    fatal,
+    limited,
+    raiseLimits,
+    residentBytes,
+    say,
+)
 from twisted_mux import MuxConfig, MuxFactory, MuxProtocol
 
 reactor: Any = _reactor
@@ -38,6 +45,8 @@ TCP = "tcp"
 LOOPBACK = "127.0.0.1"
 # Room for all connections that are made at once.
 BACKLOG = 16384
+# How many are opened at a time before there is any measuring.
+AT_ONCE = 100
 BLOCK = b"b" * BLOCK_SIZE
 
 
@@ -161,23 +170,31 @@ class Client:
         self.job = job
         self.endpoint = endpoint
         self.meter = Meter(job, reactor.callLater)
-        self._waiting = job.idle
+        # Of those that stay: still to be opened, and without their echo.
+        stay = job.streams if job.kind == "memory" else job.idle
+        self._unopened = self._waiting = stay
         self._numbers = 0
 
     def start(self) -> None:
         """
         Open what is needed before the active streams, then those.
         """
-        for _ in range(self.job.idle):
-            self.open(Idle)
-        if not self.job.idle:
+        for _ in range(min(self._unopened, AT_ONCE)):
+            self._openIdle()
+        if not self._waiting:
             self._startActive()
+
+    def _openIdle(self) -> None:
+        self._unopened -= 1
+        self.open(Idle)
 
     def _startActive(self) -> None:
         job = self.job
+        if job.kind == "memory":
+            return
         for _ in range(job.bulk):
             self.open(Bulk)
-        kinds = {"bulk": Bulk, "echo": Messages, "churn": Churn, "memory": Idle}
+        kinds = {"bulk": Bulk, "echo": Messages, "churn": Churn}
         kind = Timed if job.latency else kinds[job.kind]
         for _ in range(job.streams):
             self.open(kind)
@@ -187,6 +204,8 @@ class Client:
         An idle stream has had its message.
         """
         self._waiting -= 1
+        if self._unopened:
+            self._openIdle()
         if not self._waiting:
             self._startActive()
 
@@ -484,6 +503,7 @@ def main(role: str, wire: str, text: str, port: str = "") -> None:
     """
     job = Job.decode(text)
     limited(job)
+    raiseLimits()
     globalLogBeginner.beginLoggingTo([Observer()], redirectStandardIO=False)
     if role == "server":
         reactor.callWhenRunning(serve, job, wire)

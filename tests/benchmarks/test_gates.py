@@ -1,0 +1,84 @@
+"""
+Targets that can be checked on any machine: virtual time, counts of calls, and ratios
+of times taken in turn in one process.
+"""
+
+from __future__ import annotations
+
+import platform
+
+import pytest
+
+from tests.benchmarks.cases import CASES
+from tests.benchmarks.contestants import OURS, PEERS
+from tests.benchmarks.running import layouts, measure
+from tests.benchmarks.scaling import calls
+from tests.benchmarks.targets import FRAME_COST, LINK_SHARE, WIRES
+from tests.benchmarks.virtual_link import (
+    creditWires,
+    slowWindow,
+    steadyWindow,
+    throughput,
+)
+from twisted_mux.config import MuxConfig
+from twisted_mux.wire import codecNamed, wireNames
+
+CPYTHON = pytest.mark.skipif(
+    platform.python_implementation() != "CPython",
+    reason="what functions cost is CPython's affair",
+)
+#: Seconds: the round trip for which the link's target is.
+ROUND_TRIP = 0.1
+# Tries: what is wanted is the figure without the machine's noise.
+TRIES = 5
+WINDOW = MuxConfig().window
+
+
+@pytest.mark.parametrize("wire", creditWires())
+def test_link(wire: str) -> None:
+    """
+    One stream fills a long link, after the time in which its window grows.
+    """
+    assert throughput(wire, ROUND_TRIP).share >= LINK_SHARE
+
+
+@pytest.mark.parametrize("wire", creditWires())
+def test_windowOfASlowStream(wire: str) -> None:
+    """
+    A stream whose reader takes little does not get a wider window for that, however
+    much is sent.
+    """
+    assert slowWindow(wire, ROUND_TRIP) == WINDOW
+
+
+@pytest.mark.parametrize("wire", creditWires())
+def test_windowOfASteadyStream(wire: str) -> None:
+    """
+    Nor does one that is never held up: where the round trip can only be estimated it
+    is doubled once, before that is known, and never again (L{twisted_mux.engine.credit}
+    has the argument).
+    """
+    allowed = 1 if codecNamed(wire).capabilities.ping else 2
+    assert steadyWindow(wire, ROUND_TRIP) <= allowed * WINDOW
+
+
+@pytest.mark.parametrize("wire", wireNames())
+def test_idleStreamsTakeNoTime(wire: str) -> None:
+    """
+    Exactly as much is done for an echo beside 10,000 idle streams as beside 10.
+    """
+    assert calls(wire, 10_000) == calls(wire, 10)
+
+
+@CPYTHON
+@pytest.mark.parametrize("wire", WIRES)
+def test_frameCost(wire: str) -> None:
+    """
+    A small frame in and out costs no more than so many bare loops.  (In a process of
+    its own, since coverage would be counted too.)
+    """
+    (layout,) = layouts(["one"])
+    command = CASES["frame-cost"].command(PEERS[OURS])
+    job = CASES["frame-cost"].job
+    costs = (measure(command, wire, job, layout)["best"] for _ in range(TRIES))
+    assert any(cost <= FRAME_COST for cost in costs)
