@@ -127,7 +127,7 @@ class IMuxSession(Interface):
         """
 
 
-class IServiceEndpoint(IStreamClientEndpoint):
+class IServiceEndpoint(IStreamClientEndpoint, Interface):
     """
     An endpoint that is no place but a service, which may have something to say about
     who uses it.

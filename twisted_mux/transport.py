@@ -11,7 +11,7 @@ L{twisted.internet.abstract.FileDescriptor} is the reference for what a protocol
 may rely on; where its code and its documentation differ, its code.
 
 B{Closing} has three steps.  C{loseConnection} stops the reading for good.  When
-no producer holds it up (L{_producerHolds}) the stream is asked to end behind
+no producer holds it up (C{_producerHolds}) the stream is asked to end behind
 what has been written.  When that end has been taken by the carrier
 C{connectionLost} is called, and the stream is left: the engine drops what its
 peer may still send.
@@ -326,7 +326,8 @@ class StreamTransport:
     def loseWriteConnection(self) -> None:
         """
         End this side's direction behind what was written.  The protocol, if it
-        is an L{IHalfCloseableProtocol}, gets C{writeConnectionLost} then.
+        is an L{IHalfCloseableProtocol
+        <twisted.internet.interfaces.IHalfCloseableProtocol>}, gets C{writeConnectionLost} then.
         """
         if self._writeDisconnecting or not self.connected:
             return
@@ -382,8 +383,8 @@ class StreamTransport:
 
     def registerProducer(self, producer: IProducer, streaming: bool) -> None:
         """
-        See L{IConsumer}.  On a lost connection the producer is stopped at
-        once.
+        See L{IConsumer<twisted.internet.interfaces.IConsumer>}.  On a lost
+        connection the producer is stopped at once.
 
         @raise RuntimeError: there is a producer already.
         """
@@ -409,7 +410,7 @@ class StreamTransport:
 
     def unregisterProducer(self) -> None:
         """
-        See L{IConsumer}.
+        See L{IConsumer<twisted.internet.interfaces.IConsumer>}.
         """
         self.producer = None
         self.producerPaused = False
@@ -631,7 +632,7 @@ class StreamTransport:
 
     def startTLS(self, contextFactory: Any, normal: bool = True) -> None:
         """
-        See L{ITLSTransport}.  From now on this is an
+        See L{ITLSTransport<twisted.internet.interfaces.ITLSTransport>}.  From now on this is an
         L{ISSLTransport<twisted.internet.interfaces.ISSLTransport>}.
         """
         from twisted_mux.starttls import startTLS

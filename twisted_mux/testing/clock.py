@@ -36,9 +36,10 @@ class _Call(DelayedCall):
 
 class VirtualClock(Clock):
     """
-    A L{Clock} that keeps to a reactor's order of events.
+    A L{Clock<twisted.internet.task.Clock>} that keeps to a reactor's order of
+    events.
 
-    As in a reactor, and other than in a L{Clock}, what a turn puts off with
+    As in a reactor, and other than in that clock, what a turn puts off with
     C{callLater(0)}, or with C{reset(0)}, is done in another turn, behind all
     that was put off before; what can be read and written comes behind all
     delayed calls that are due; and every call finds the time for which it was

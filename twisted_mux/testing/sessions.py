@@ -38,13 +38,13 @@ class OneProtocol:
 
     def doStart(self) -> None:
         """
-        See L{IProtocolFactory}.
+        See L{IProtocolFactory<twisted.internet.interfaces.IProtocolFactory>}.
         """
         self.started += 1
 
     def doStop(self) -> None:
         """
-        See L{IProtocolFactory}.
+        See L{IProtocolFactory<twisted.internet.interfaces.IProtocolFactory>}.
         """
         self.started -= 1
 
