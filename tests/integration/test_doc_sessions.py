@@ -1,0 +1,34 @@
+"""
+What pages show of terminals happens just so.
+"""
+
+from __future__ import annotations
+
+import re
+import shutil
+from pathlib import Path
+
+import pytest
+
+from tests.integration.doc_sessions import DOCS, included, play, terminals
+
+#: All tutorials, and the guides with sessions that are whole.
+PAGES = [
+    *sorted(str(path.relative_to(DOCS)) for path in DOCS.glob("tutorials/*.md")),
+]
+PAGES.remove("tutorials/index.md")
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_page(page: str, tmp_path: Path) -> None:
+    """
+    All commands of a page do what it says.
+    """
+    text = (DOCS / page).read_text(encoding="utf-8")
+    commands = [each for terminal in terminals(text) for each in terminal]
+    for program in ("curl", "openssl", "go", "cargo"):
+        wanted = any(re.search(rf"\b{program} ", each.line) for each in commands)
+        if wanted and shutil.which(program) is None:
+            pytest.skip(f"needs {program}")
+    assert included(text) or "twist mux" in text
+    assert play(page, tmp_path) == len(commands) >= 2
