@@ -9,7 +9,7 @@ command of a terminal may go on for ever: the first line of its output is waited
 others may come until the end of the page.  All others have to end, and none with
 another status than 0.
 
-The files that a page includes are there, under their own names.  Ports of four digits
+All files are there of the folders of examples that a page includes files of.  Ports of four digits
 that begin with 7, 8 or 9 become ports that are free, everywhere.
 """
 
@@ -22,15 +22,20 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from tests.integration.programs import PATIENCE, ROOT, environment, freePort
+from tests.interop.peers import CACHE
 
 DOCS = ROOT / "docs"
 INTERRUPT = "^C"
+#: Seconds for a command that ends: one that compiles takes long.
+LONGEST = 400
+# What Cargo and Python leave behind.
+_BUILT = {"target", "__pycache__"}
 _PORT = re.compile(r"\b[789]\d{3}\b")
 
 
@@ -83,7 +88,11 @@ class Running:
         self.process = subprocess.Popen(
             ["bash", "-c", line],
             cwd=folder,
-            env=environment(PATH=path, PYTHONWARNINGS="error"),
+            env=environment(
+                PATH=path,
+                PYTHONWARNINGS="error",
+                CARGO_TARGET_DIR=str(CACHE / "rust-examples"),
+            ),
             stdin=slave,
             stdout=slave,
             stderr=slave,
@@ -127,7 +136,7 @@ class Running:
         """
         Wait for its end.
         """
-        status = self.process.wait(PATIENCE)
+        status = self.process.wait(LONGEST)
         self._thread.join(PATIENCE)
         assert status == 0, f"{self._line}\nended with {status}:\n{self._text}"
 
@@ -152,12 +161,13 @@ def _stopping() -> Iterator[list[Running]]:
             each.stop()
 
 
-def play(name: str, folder: Path) -> int:
+def play(name: str, folder: Path, more: Iterable[str] = ()) -> int:
     """
     Play a page.
 
     @param name: its path below C{docs}.
     @param folder: an empty one to do it in.
+    @param more: other folders of examples that have files for it.
     @return: how many commands there were.
     """
     page = (DOCS / name).read_text(encoding="utf-8")
@@ -170,9 +180,16 @@ def play(name: str, folder: Path) -> int:
         return _PORT.sub(lambda found: ports.get(found[0], found[0]), text)
 
     prepare(folder)
-    for path in included(page):
-        content = (DOCS / "examples" / path).read_text(encoding="utf-8")
-        (folder / Path(path).name).write_text(moved(content), encoding="utf-8")
+    for name in {path.split("/")[0] for path in included(page)} | set(more):
+        source = DOCS / "examples" / name
+        for path in source.rglob("*"):
+            if path.is_file() and not _BUILT & set(path.relative_to(source).parts):
+                copy = folder / path.relative_to(source)
+                copy.parent.mkdir(exist_ok=True)
+                content = path.read_text(encoding="utf-8")
+                copy.write_text(
+                    moved(content) if path.suffix == ".py" else content, "utf-8"
+                )
     count = 0
     with _stopping() as running:
         later: list[tuple[Running, list[str]]] = []
@@ -200,6 +217,8 @@ def prepare(folder: Path) -> None:
     """
     Make the names of programs mean those of this environment.
     """
+    CACHE.mkdir(parents=True, exist_ok=True)
+    (CACHE.parent / ".gitignore").write_text("*\n")
     programs = folder / ".bin"
     programs.mkdir()
     for name, arguments in (("python", ""), ("twist", "-m twisted ")):

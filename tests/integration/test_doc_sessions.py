@@ -12,11 +12,18 @@ import pytest
 
 from tests.integration.doc_sessions import DOCS, included, play, terminals
 
-#: All tutorials, and the guides with sessions that are whole.
-PAGES = [
-    *sorted(str(path.relative_to(DOCS)) for path in DOCS.glob("tutorials/*.md")),
-]
-PAGES.remove("tutorials/index.md")
+#: All tutorials, and the guides with sessions that are whole, with other folders of
+#: examples that these need.
+PAGES: dict[str, tuple[str, ...]] = {
+    **{
+        str(path.relative_to(DOCS)): ()
+        for path in sorted(DOCS.glob("tutorials/*.md"))
+        if path.stem != "index"
+    },
+    "how-to/go.md": (),
+    "how-to/rust.md": ("upper",),
+    "how-to/libp2p.md": ("upper",),
+}
 
 
 @pytest.mark.parametrize("page", PAGES)
@@ -31,4 +38,4 @@ def test_page(page: str, tmp_path: Path) -> None:
         if wanted and shutil.which(program) is None:
             pytest.skip(f"needs {program}")
     assert included(text) or "twist mux" in text
-    assert play(page, tmp_path) == len(commands) >= 2
+    assert play(page, tmp_path, PAGES[page]) == len(commands) >= 2

@@ -1,0 +1,111 @@
+"""
+What pages say of the code is what the code says.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+import pytest
+from twisted.internet.testing import MemoryReactorClock
+
+from docs.making.generate import (
+    DOCS,
+    PARTS,
+    fieldTexts,
+    pages,
+    parts,
+    remade,
+    table,
+)
+from twisted_mux import tunnel_config
+from twisted_mux.config import MuxConfig
+from twisted_mux.tap import Options
+from twisted_mux.tunnel_config import readConfig
+from twisted_mux.wire import wireNames
+
+
+@pytest.mark.parametrize("page", [pytest.param(path, id=path.stem) for path in pages()])
+def test_current(page: Path) -> None:
+    """
+    The parts that are made from the code are up to date: C{python -m
+    docs.making.generate} changes nothing.
+    """
+    text = page.read_text(encoding="utf-8")
+    assert remade(text) == text
+
+
+def test_noticed() -> None:
+    """
+    A part that is not as it should be is noticed.
+    """
+    page = "<!-- made: states -->\nwrong\n<!-- end -->\n"
+    assert "local ended" in remade(page)
+    assert remade(remade(page)) == remade(page)
+
+
+def test_allAreUsed() -> None:
+    """
+    Every part stands somewhere, but what the two smux have in common.
+    """
+    used = {name for page in pages() for name in parts(page.read_text("utf-8"))}
+    assert used == set(PARTS) - {"frames-smux1"}
+
+
+def test_table() -> None:
+    assert table(["a", "b"], [["1", "2"]]) == "| a | b |\n| --- | --- |\n| 1 | 2 |\n"
+
+
+def test_fields() -> None:
+    """
+    Each field of the configuration has a text, and each text a field.
+    """
+    assert list(fieldTexts()) == [field.name for field in fields(MuxConfig)]
+    assert not [said for said in fieldTexts().values() if "{" in said]
+
+
+def test_wires() -> None:
+    """
+    Every wire has a page, which the others are one with: the two smux.
+    """
+    stems = {path.stem for path in (DOCS / "reference" / "wires").glob("*.md")}
+    assert stems == {name.rstrip("12") for name in wireNames()} | {"index"}
+
+
+def test_options() -> None:
+    """
+    The options of C{twist mux} are those that are parsed.
+    """
+    said = re.findall(r"^\| `--([\w-]+)", PARTS["options"](), re.M)
+    options: Any = Options()
+    assert sorted(said) == sorted(
+        name.rstrip("=") for name in options.longOpt if name not in ("help", "version")
+    )
+
+
+def test_keys(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """
+    The keys of a file for C{--config} are those that are read.
+    """
+    found: set[str] = set()
+    take = tunnel_config._Reader.take
+
+    def taking(self: Any, table: Any, path: Any, kind: Any, default: Any) -> Any:
+        found.add(".".join(path))
+        return take(self, table, path, kind, default)
+
+    monkeypatch.setattr(tunnel_config._Reader, "take", taking)
+    file = tmp_path / "tunnels.toml"
+    file.write_text('[tunnels.NAME]\nfrom = "tcp:0"\nto = "tcp:localhost:1"\n')
+    config = readConfig(MemoryReactorClock(), str(file), False, None)
+    page = (DOCS / "reference" / "twist-mux.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| `([\w.-]+)` \| (\S+) \|", page, re.M)
+    said = dict(rows)
+    assert said.keys() == found
+    (tunnel,) = config.tunnels
+    assert said["drain"] == f"{config.drain:g}"
+    assert said["tunnels.NAME.connect-timeout"] == f"{tunnel.connectTimeout:g}"
+    assert said["insecure-carrier"] == str(config.insecureCarrier).lower()
