@@ -139,10 +139,11 @@ def _options() -> Iterator[tuple[str, str, str]]:
     for name in ("from", "to"):
         method: Any = getattr(Options, f"opt_{name}")
         yield f"--{name} STRING", "", inspect.getdoc(method) or ""
-    for name, short, _, said in Options.optParameters:
-        yield f"--{name} {_VALUES[name]}", f"-{short}" if short else "", said
-    for name, short, said in Options.optFlags:
-        yield f"--{name}", f"-{short}" if short else "", said
+    for option, letter, _, said in Options.optParameters:
+        value = _VALUES[str(option)]
+        yield f"--{option} {value}", f"-{letter}" * bool(letter), str(said)
+    for flag, letter, said in Options.optFlags:
+        yield f"--{flag}", f"-{letter}" * bool(letter), str(said)
 
 
 _VALUES = {

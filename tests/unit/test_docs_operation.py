@@ -27,7 +27,7 @@ def metrics() -> set[str]:
     The names of all metrics, as they are asked for.
     """
     pytest.importorskip("prometheus_client")
-    text = exposition(Snapshot((), ()))[0].decode()
+    text = exposition(Snapshot())[0].decode()
     kinds = re.findall(r"^# TYPE (\w+) (\w+)$", text, re.M)
     return {
         name if kind == "gauge" or name.endswith("_total") else f"{name}_total"
