@@ -23,6 +23,7 @@ PAGES: dict[str, tuple[str, ...]] = {
     "how-to/go.md": (),
     "how-to/rust.md": ("upper",),
     "how-to/libp2p.md": ("upper",),
+    "how-to/without-twisted.md": (),
 }
 
 
