@@ -25,6 +25,7 @@ from twisted_mux.wire import wireNames
 #: Each soak: the name of its module here, and what it is.
 SOAKS = {
     "engines": "two engines, joined by a pipe that cuts, delays and coalesces bytes",
+    "sockets": "two processes, real sockets and faults on all wires",
 }
 
 
