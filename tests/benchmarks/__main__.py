@@ -18,6 +18,7 @@ from rich.console import Console
 from tests.benchmarks.cases import CASES, chosen
 from tests.benchmarks.contest import Findings, contest, measureEntry
 from tests.benchmarks.contestants import PEERS, contestants
+from tests.benchmarks.plot import plot
 from tests.benchmarks.report import document, environment, show, showVerdicts
 from tests.benchmarks.running import layouts
 from tests.benchmarks.targets import verdicts
@@ -44,6 +45,9 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--quick", action="store_true", help="shorter, 3 rounds")
     parser.add_argument("--rounds", type=int, help="how often each has its turn")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write all of it")
+    parser.add_argument(
+        "--plot", type=Path, metavar="FILE", help="draw the ratios (.svg, .png)"
+    )
     parser.add_argument("--list", action="store_true", help="say what there is")
     options = parser.parse_args(arguments)
     if options.rounds is not None and options.rounds < 1:
@@ -54,6 +58,8 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
         options.layouts = [] if options.list else layouts(names)
     except ValueError as error:
         parser.error(str(error))
+    if options.plot is not None and all(case.job.alone for case in options.cases):
+        parser.error("--plot: no case that was asked for has a yardstick")
     return options
 
 
@@ -102,6 +108,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         times = {"warm": warm, "seconds": seconds, "rounds": rounds}
         content = document(environment(of), times, found, said)
         options.json.write_text(json.dumps(content, indent=1, ensure_ascii=False))
+    if options.plot is not None:
+        plot(found, options.plot)
     return 1 if any(findings.failed for findings in found) else 0
 
 
