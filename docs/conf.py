@@ -60,5 +60,6 @@ html_theme = "furo"
 html_title = f"twisted_mux {release}"
 html_copy_source = False
 html_show_copyright = False
-html_static_path: list[str] = ["_static"]
+html_static_path = ["_static"]
+html_css_files = ["custom.css"]
 pygments_style = "friendly"
