@@ -176,13 +176,17 @@ CAPABILITIES: dict[str, Callable[[Capabilities], object]] = {
         Credit.DELTA: "yes, further bytes",
         Credit.CUMULATIVE: "yes, bytes consumed and the window",
     }[can.credit],
-    "window of a new stream": lambda can: _bytes(can.initialWindow),
+    "window of a new stream": lambda can: (
+        _bytes(can.initialWindow) if can.initialWindow else "no credit"
+    ),
     "a window of one's own is announced": lambda can: (
         can.credit is not Credit.NONE and can.windowAnnounced
     ),
     "reset": lambda can: can.reset,
     "acknowledgement of an open": lambda can: can.ack,
-    "streams that may wait for it": lambda can: can.openBacklog or "any number",
+    "streams that may wait for it": lambda can: (
+        (can.openBacklog or "any number") if can.ack else "not needed"
+    ),
     "ping": lambda can: can.ping,
     "keep-alive without an answer": lambda can: can.probe,
     "go-away": lambda can: can.goAway,
@@ -200,7 +204,7 @@ CAPABILITIES: dict[str, Callable[[Capabilities], object]] = {
 
 
 def _bytes(count: int) -> str:
-    return f"{count:,} bytes" if count else "no bound"
+    return f"{count:,} bytes"
 
 
 def _cell(value: object) -> str:
