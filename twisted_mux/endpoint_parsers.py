@@ -170,5 +170,8 @@ def _common(reactor: Any, kind: Kind, parsed: MuxString) -> dict[str, Any]:
 def _carrier(parse: Callable[[Any, str], E], reactor: Any, parsed: MuxString) -> E:
     try:
         return parse(reactor, parsed.carrier)
-    except (ValueError, TypeError, KeyError, IndexError) as error:
-        raise ConfigError(f"carrier {parsed.carrier!r}: {error}") from error
+    except Exception as error:
+        # Whatever a kind's parser does with what it does not understand: ssl: reads
+        # files, and asks OpenSSL about them.
+        why = " ".join(str(error).split()) or type(error).__name__
+        raise ConfigError(f"carrier {parsed.carrier!r}: {why}") from error

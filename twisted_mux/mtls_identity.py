@@ -118,7 +118,11 @@ class Identity:
 
     def _roots(self) -> Any:
         path = Path(self.trustRoots)
-        files = sorted(path.glob("*.pem")) if path.is_dir() else [path]
+        try:
+            files = sorted(path.glob("*.pem")) if path.is_dir() else [path]
+        except OSError:
+            # A name that is too long, say: reading it says so.
+            files = [path]
         found = [each for file in files for each in _certificates("trustRoots", file)]
         if not found:
             raise ConfigError(f"trustRoots={path}: no file *.pem is there")

@@ -137,7 +137,8 @@ def lineOf(source: str, path: Sequence[str]) -> int:
     found = 1
     depth = 0
     good = 0
-    lines = source.splitlines(keepends=True)
+    # As TOML counts them: str.splitlines knows many more ends of lines.
+    lines = re.findall(r"[^\n]*\n|[^\n]+", source)
     for number in range(1, len(lines) + 1):
         try:
             content: Any = toml.loads("".join(lines[:number]))
@@ -172,7 +173,8 @@ class _Reader:
         Something is wrong with a key.
         """
         line = lineOf(self._source, path)
-        where = f"{'.'.join(path)}: " if path else ""
+        keys = (key if key.isprintable() else repr(key) for key in path)
+        where = f"{'.'.join(keys)}: " if path else ""
         self.complaints.append((line, f"{self._file}:{line}: {where}{text}"))
 
     def take(
@@ -190,13 +192,13 @@ class _Reader:
             return default
         value = table.pop(path[-1])
         if kind is float and type(value) in (int, float):
-            if 0 <= value < float("inf"):
+            if 0 <= value <= sys.float_info.max:
                 return float(value)
-            self.complain(path, f"must be at least 0, not {value}")
+            self.complain(path, f"must be at least 0, not {_short(value)}")
         elif type(value) is kind:
             return value
         else:
-            self.complain(path, f"must be {_KINDS[kind]}, not {value!r}")
+            self.complain(path, f"must be {_KINDS[kind]}, not {_short(value)}")
         return default
 
     def unknown(self, table: dict[str, Any], path: Sequence[str]) -> None:
@@ -248,14 +250,19 @@ def readConfig(
     try:
         with open(file, encoding="utf-8") as stream:
             source = stream.read()
-    except OSError as error:
-        raise BadConfig([f"{file}: {error.strerror or error}"]) from None
     except UnicodeDecodeError:
         raise BadConfig([f"{file}: is not UTF-8"]) from None
+    except (OSError, ValueError) as error:
+        # Of the second kind are names with a zero byte.
+        why = getattr(error, "strerror", None) or error
+        raise BadConfig([f"{file}: {why}"]) from None
     try:
         content = toml.loads(source)
     except toml.TOMLDecodeError as error:
         raise BadConfig([_syntaxError(file, source, str(error))]) from None
+    except (ValueError, RecursionError) as error:
+        # Not TOML's own: numbers of thousands of digits, arrays in arrays in arrays.
+        raise BadConfig([f"{file}:1: can't be read: {error}"]) from None
     reader = _Reader(file, source)
     saidDrain = reader.take(content, ["drain"], float, DRAIN)
     insecure = reader.take(content, ["insecure-carrier"], bool, False)
@@ -274,6 +281,14 @@ def readConfig(
     if reader.complaints:
         raise BadConfig([text for _, text in sorted(reader.complaints)])
     return TunnelConfig(tuple(tunnels), saidDrain if drain is None else drain, insecure)
+
+
+def _short(value: object) -> str:
+    """
+    A value, for a complaint.
+    """
+    text = repr(value)
+    return text if len(text) <= 200 else f"{text[:200]}..."
 
 
 def _syntaxError(file: str, source: str, text: str) -> str:

@@ -145,14 +145,15 @@ def carrierComplaint(text: str) -> str:
         return ""
     port = _PORTS.get(kind)
     if port is None:
-        where = f"{kind}: may be reached from beyond this machine"
+        where = f"{_shown(kind)}: may be reached from beyond this machine"
     else:
         interface = options.get("interface") or "".join(
             inner[port.position : port.position + 1]
         )
         if _isLoopback(interface):
             return ""
-        where = f"{interface or 'every interface'} is reached from beyond this machine"
+        interface = _shown(interface) or "every interface"
+        where = f"{interface} is reached from beyond this machine"
     return (
         f"{where}, and TLS does not verify who opens carriers there, as mtls: does; "
         "--insecure-carrier allows it"
@@ -212,7 +213,7 @@ def targetEndpoint(
 def _refuse(text: str, insecureCarrier: bool) -> None:
     complaint = carrierComplaint(text)
     if complaint and not insecureCarrier:
-        raise ConfigError(f"{text}: {complaint}")
+        raise ConfigError(f"{_shown(text)}: {complaint}")
 
 
 def _parsed(parse: Callable[[Any, str], E], reactor: Any, text: str) -> E:
@@ -221,7 +222,12 @@ def _parsed(parse: Callable[[Any, str], E], reactor: Any, text: str) -> E:
     except Exception as error:
         # Whatever a kind's parser does with what it does not understand: Twisted's own
         # raise ValueError, TypeError, KeyError, IndexError, OSError, and OpenSSL's.
-        raise ConfigError(f"{withoutPassword(text)}: {_explain(error)}") from error
+        raise ConfigError(f"{_shown(text)}: {_explain(error)}") from error
+
+
+def _shown(text: str) -> str:
+    # In one line, though a string of TOML may have several.
+    return " ".join(withoutPassword(text).split())
 
 
 # What Python says of a call, or a number, and what that means for a string.

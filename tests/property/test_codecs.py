@@ -26,19 +26,6 @@ words = st.integers(0, 0xFFFFFFFF)
 payloads = st.binary(min_size=1, max_size=300)
 
 
-@pytest.fixture(autouse=True)
-def innerTest(request: pytest.FixtureRequest) -> Iterator[None]:
-    """
-    pytest-twisted wraps hypothesis' inner test before it runs, and once more for
-    every further set of parameters, and such wrappers can't be nested.
-    """
-    handle = getattr(request.function, "hypothesis", None)
-    inner = getattr(handle, "inner_test", None)
-    yield
-    if handle is not None:
-        handle.inner_test = inner
-
-
 #: Makes the bytes of a frame, given the codec and a key to use.
 Write = Callable[[Codec, Key], bytes]
 

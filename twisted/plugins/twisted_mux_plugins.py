@@ -63,8 +63,9 @@ class _ServerParser(_Parser):
     Strings for L{twisted.internet.endpoints.serverFromString}.
     """
 
-    def parseStreamServer(
-        self, reactor: IReactorCore, *args: object, **kwargs: object
+    # A string may have keywords of any name, these two among them.
+    def parseStreamServer(  # type: ignore[override]
+        self, reactor: IReactorCore, /, *args: object, **kwargs: object
     ) -> IStreamServerEndpoint:
         """
         See L{IStreamServerEndpointStringParser}.
@@ -79,8 +80,9 @@ class _ClientParser(_Parser):
     Strings for L{twisted.internet.endpoints.clientFromString}.
     """
 
-    def parseStreamClient(
-        self, reactor: IReactorCore, *args: object, **kwargs: object
+    # A string may have keywords of any name, these two among them.
+    def parseStreamClient(  # type: ignore[override]
+        self, reactor: IReactorCore, /, *args: object, **kwargs: object
     ) -> IStreamClientEndpoint:
         """
         See L{IStreamClientEndpointStringParserWithReactor}.
