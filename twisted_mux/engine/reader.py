@@ -386,16 +386,19 @@ class Reader:
         if stream is None:
             self._strayFrame(key)
             return
+        session = self._session
+        if not stream.acknowledged and self._capabilities.ack:
+            # Some peers (hashicorp's yamux) have only this answer to a stream
+            # that has ended before they accept it.  Its owner may do anything
+            # when it hears of it: pause, resume, reset.
+            session.table.acknowledged(stream)
+            if self._streams.get(key) is not stream:
+                return
         if not stream.advance(Event.RECEIVE_END):
             self._breach(stream, self._capabilities.afterEnd, "ended twice")
             return
         deliver = stream.flowing
         stream.flowing = False
-        session = self._session
-        if not stream.acknowledged and self._capabilities.ack:
-            # Some peers (hashicorp's yamux) have only this answer to a stream
-            # that has ended before they accept it.
-            session.table.acknowledged(stream)
         if stream.state is not State.CLOSED:
             session.table.halfClosed(stream)
         elif self._streams.get(key) is stream:

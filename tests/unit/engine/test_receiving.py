@@ -1105,6 +1105,35 @@ def test_goneWhenItIsAcknowledged(wire: str, how: str) -> None:
     driver.assertIdle()
 
 
+@pytest.mark.parametrize("wire", ["yamux", "netmux"])
+@pytest.mark.parametrize("half", [False, True])
+def test_pausedWhenItIsAcknowledged(wire: str, half: bool) -> None:
+    """
+    An end that acknowledges a stream waits for a reader that pauses when it hears
+    of that, and comes to one that resumes.
+    """
+    driver, remote = server(wire)
+    pauses, resumes = driver.open(), driver.open()
+    if half:
+        pauses.stream.endWriting()
+        resumes.stream.endWriting()
+    driver.run()
+    pauses.hooks["accepted"] = pauses.stream.pauseReading
+    resumes.stream.pauseReading()
+    resumes.hooks["accepted"] = resumes.stream.resumeReading
+    for user in (pauses, resumes):
+        remote.send(remote.end(user.stream.key))
+        assert user.stream.gone is half
+    assert "ended" not in pauses.names()
+    assert resumes.names()[-1] == "ended"
+    pauses.stream.resumeReading()
+    driver.run()
+    assert pauses.names()[-1] == "ended"
+    for user in (pauses, resumes):
+        user.leave()
+    driver.run()
+
+
 def test_nothingToReturn() -> None:
     """
     With a window of one byte everything is worth a grant, but nothing is not.
