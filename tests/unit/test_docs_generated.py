@@ -21,8 +21,9 @@ from docs.making.generate import (
     remade,
     table,
 )
-from twisted_mux import tunnel_config
+from twisted_mux import endpoint_strings, tunnel_config
 from twisted_mux.config import MuxConfig
+from twisted_mux.endpoint_strings import IDLE, WAIT
 from twisted_mux.tap import Options
 from twisted_mux.tunnel_config import readConfig
 from twisted_mux.wire import wireNames
@@ -109,3 +110,19 @@ def test_keys(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     assert said["drain"] == f"{config.drain:g}"
     assert said["tunnels.NAME.connect-timeout"] == f"{tunnel.connectTimeout:g}"
     assert said["insecure-carrier"] == str(config.insecureCarrier).lower()
+
+
+def test_endpointStrings() -> None:
+    """
+    The table of options has those that there are, with the defaults.
+    """
+    page = (DOCS / "reference" / "endpoint-strings.md").read_text(encoding="utf-8")
+    rows = dict(re.findall(r"^\| `(wire|mux\w+)` \| ([^|]*) \|", page, re.M))
+    assert rows.keys() == endpoint_strings._KNOWN
+    config = MuxConfig()
+    for name, (field, _) in endpoint_strings._CONFIG.items():
+        default = getattr(config, field)
+        # What depends on the wire is said in words.
+        if default is not None:
+            assert rows[name].strip("`") == str(default), name
+    assert (float(rows["muxIdle"]), float(rows["muxWait"])) == (IDLE, WAIT)
