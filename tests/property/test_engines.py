@@ -1,10 +1,17 @@
 """
 Two engines of the same wire, joined by a pipe that cuts, delays and coalesces
-bytes, with everything that can happen to them in any order.
+bytes, with everything that can happen to them in any order: opens from both sides,
+writes, pauses, resumes, half-closes, resets, pings, drains, changes of windows, time,
+and the loss of the carrier.
 
 The model is small: what was written to a stream, and what was done to it.  From
 that follows what the other side may see: a prefix of it, in order; all of it
-before an end; an end, or a reset, once; and nothing behind.
+before an end; an end, or a reset, once; and nothing behind.  Of what is not a
+stream's alone the accounts are checked: credit, that of the receiver being that of the
+sender when nothing is under way; what is held; what windows have grown by; tables.
+
+Hypothesis leaves whole rules out of many runs, which finds what needs many of one kind;
+and one rule is for a burst of everything, which finds what needs all of them.
 
 C{HYPOTHESIS_PROFILE=thorough} makes the runs longer.
 """
@@ -23,11 +30,13 @@ from hypothesis.stateful import (
     RuleBasedStateMachine,
     initialize,
     invariant,
+    precondition,
     rule,
     run_state_machine_as_test,
 )
 
-from tests.property.pipe import Driver, Pipe, User, mirrored
+from tests.property.ends import End, noise
+from tests.property.pipe import Driver, Pipe, mirrored
 from twisted_mux.config import MuxConfig
 from twisted_mux.engine.scheduler import IDLE
 from twisted_mux.engine.states import State
@@ -39,105 +48,6 @@ from twisted_mux.wire.base import Credit, Key
 #: Runs of each wire's machine, and steps in each.
 EXAMPLES = max(20, settings().max_examples // 4)
 STEPS = 25
-
-_NOISE = random.Random(1).randbytes(1_000_003)
-
-
-def noise(offset: int, size: int) -> bytes:
-    """
-    Bytes of which every stretch of a few is somewhere else than any other.
-    """
-    offset %= len(_NOISE)
-    data = _NOISE[offset : offset + size]
-    return data if len(data) == size else data + noise(0, size - len(data))
-
-
-class End(User):
-    """
-    One end of a stream, and what was done there.
-
-    @ivar other: the other end, as soon as there is one.
-    @ivar written: what was written to it.
-    @ivar seed: where its noise begins.
-    @ivar endedWriting: was its direction ended?
-    @ivar left: was it left?
-    @ivar dropped: was it reset?
-    @ivar armed: what to do at events that are still to come.
-    @ivar giveBack: how many bytes of the next chunk to give back.
-    """
-
-    other: End | None = None
-
-    def __init__(self, driver: Driver, seed: int) -> None:
-        super().__init__(driver)
-        self.written = bytearray()
-        self.seed = seed
-        self.endedWriting = False
-        self.left = False
-        self.dropped = False
-        self.armed: dict[str, Callable[[End], None]] = {}
-        self.giveBack = 0
-
-    # What is done.
-
-    def write(self, size: int) -> None:
-        if self.stream.writable and not self.finished and not self.over:
-            data = noise(self.seed + len(self.written), size)
-            self.written += data
-            self.stream.write(data)
-
-    def endWriting(self) -> None:
-        self.endedWriting = True
-        self.stream.endWriting()
-
-    def leave(self) -> None:
-        if not self.finished:
-            self.left = True
-        super().leave()
-
-    def reset(self) -> None:
-        if not self.stream.gone:
-            self.dropped = True
-        super().reset()
-
-    # What is seen.
-
-    def dataReceived(self, data: bytes) -> None:
-        assert self.other is not None
-        start = len(self.received)
-        assert self.other.written[start : start + len(data)] == data
-        super().dataReceived(data)
-        if self.giveBack and not self.finished:
-            size = min(self.giveBack, len(data))
-            self.giveBack = 0
-            del self.received[len(self.received) - size :]
-            self.stream.unread(data[len(data) - size :])
-
-    def streamEnded(self) -> None:
-        other = self.other
-        if other is None:
-            # Refused, on a wire that has no reset.
-            assert not self.driver.session.capabilities.reset
-        else:
-            assert other.endedWriting or other.left or other.dropped
-            if not other.dropped:
-                assert self.received == other.written
-        super().streamEnded()
-
-    def streamReset(self, code: int) -> None:
-        assert self.driver.session.capabilities.reset
-        assert self.other is None or self.other.dropped or self.other.left
-        super().streamReset(code)
-
-    def streamLost(self, error: Any) -> None:
-        assert self.driver.session.over
-        super().streamLost(error)
-
-    def _event(self, *event: Any) -> None:
-        super()._event(*event)
-        action = self.armed.pop(event[0], None)
-        if action is not None and not self.finished:
-            action(self)
 
 
 def pause(end: End) -> None:
@@ -167,6 +77,9 @@ ACTIONS: dict[str, Callable[[End], None]] = {
 # What goes on most of the time.
 _USUAL = ["write", "write more", "write much", "pause", "resume", "want empty"]
 
+#: More steps than a run has.
+NEVER = 1_000_000
+
 #: What the carrier may do to one side.
 CARRIER = ["deliver", "deliver", "turn", "pump", "block", "unblock", "advance"]
 
@@ -175,9 +88,10 @@ actions = st.sampled_from([*_USUAL, *_USUAL, *_USUAL, *ACTIONS])
 sides = st.sampled_from([0, 1])
 cuts = st.sampled_from([1, 3, 11, 12, 13, 40, 1000, 20_000, 300_000])
 sizes = st.sampled_from([0, 1, 10, 5000])
-events = st.sampled_from(["data", "data", "ended", "written", "emptied"])
+#: After how many steps a side may want to end, or the carrier be lost.
+ends = st.sampled_from([NEVER, NEVER, NEVER, 10, 40, 150])
+events = st.sampled_from(["data", "data", "ended", "written", "emptied", "accepted"])
 #: One thing that happens: the name of the machine's method, and its arguments.
-#: All in one rule, since hypothesis leaves whole rules out of many runs.
 steps = st.lists(
     st.one_of(
         st.tuples(st.just("act"), indexes, actions),
@@ -187,6 +101,7 @@ steps = st.lists(
         st.tuples(st.just("carry"), sides, st.sampled_from(CARRIER), cuts),
         st.tuples(st.just("arm"), indexes, events, actions, indexes),
         st.tuples(st.just("giveBack"), indexes, sizes),
+        st.tuples(st.just("widen"), indexes, sizes.filter(bool)),
         st.tuples(st.one_of(st.just("open"), st.just("ping")), sides),
         st.tuples(st.just("drain"), sides, st.integers(0, 100)),
         st.tuples(st.just("lose"), st.integers(0, 100)),
@@ -208,6 +123,8 @@ class Engines(RuleBasedStateMachine):
         self.ends: list[End] = []
         self.opened: dict[tuple[Driver, Key], End] = {}
         self.lost = False
+        self.steps = 0
+        self.lossAfter = self.drainAfter = NEVER
         self.toOpen: list[int] = []
         self.toPump = False
 
@@ -249,6 +166,7 @@ class Engines(RuleBasedStateMachine):
         self.tolerance = 0
         if self.credit and capabilities.windowAnnounced:
             self.tolerance = max(0, capabilities.initialWindow - window)
+        self.openFirst()
 
     def acceptor(self, side: Driver) -> Callable[[Stream], None]:
         def accept(stream: Stream) -> None:
@@ -266,19 +184,92 @@ class Engines(RuleBasedStateMachine):
 
     @initialize(opens=st.lists(sides, min_size=2, max_size=6), pumped=st.booleans())
     def begin(self, opens: list[int], pumped: bool) -> None:
+        # The initializers come in any order.
         self.toOpen = opens
         self.toPump = pumped
+        self.openFirst()
+
+    def openFirst(self) -> None:
+        """
+        Open the streams that there are from the beginning.
+        """
+        if not hasattr(self, "pipe"):
+            return
+        opens, self.toOpen = self.toOpen, []
+        for index in opens:
+            self.open(index)
+        if opens and self.toPump:
+            self.pipe.pump()
+
+    @initialize(loss=ends, drain=ends)
+    def plan(self, loss: int, drain: int) -> None:
+        """
+        When the rules of the end come to be possible.
+        """
+        self.lossAfter = loss
+        self.drainAfter = drain
+
+    # One rule for each thing that may happen.
+
+    @rule(side=sides)
+    def opens(self, side: int) -> None:
+        self.open(side)
+
+    @rule(index=indexes, size=st.sampled_from(["write", "write more", "write much"]))
+    def writes(self, index: int, size: str) -> None:
+        self.act(index, size)
+
+    @rule(index=indexes)
+    def pauses(self, index: int) -> None:
+        self.act(index, "pause")
+
+    @rule(index=indexes)
+    def resumes(self, index: int) -> None:
+        self.act(index, "resume")
+
+    @rule(index=indexes)
+    def halfCloses(self, index: int) -> None:
+        self.act(index, "end")
+
+    @rule(index=indexes, how=st.sampled_from(["reset", "leave"]))
+    def drops(self, index: int, how: str) -> None:
+        self.act(index, how)
+
+    @rule(side=sides)
+    def pings(self, side: int) -> None:
+        self.ping(side)
+
+    @rule(index=indexes, size=st.sampled_from([1, 100, 5000, 300_000]))
+    def windowWidens(self, index: int, size: int) -> None:
+        self.widen(index, size)
+
+    @rule(index=indexes)
+    def windowGrows(self, index: int) -> None:
+        self.grow(index)
+
+    @rule(side=sides, what=st.sampled_from(CARRIER), size=cuts)
+    def carries(self, side: int, what: str, size: int) -> None:
+        self.carry(side, what, size)
+
+    @precondition(lambda self: self.steps > self.drainAfter)
+    @rule(side=sides)
+    def drains(self, side: int) -> None:
+        driver = self.pipe.sides[side]
+        driver.session.drain(driver.now, 0)
+        self.drainAfter = NEVER
+
+    @precondition(lambda self: self.steps > self.lossAfter)
+    @rule()
+    def losesTheCarrier(self) -> None:
+        self.lost = True
+        self.lossAfter = NEVER
+        self.pipe.lose()
 
     @rule(steps=steps)
     def go(self, steps: list[tuple[Any, ...]]) -> None:
         """
         This and that happens.
         """
-        opens, self.toOpen = self.toOpen, []
-        for index in opens:
-            self.open(index)
-        if opens and self.toPump:
-            self.pipe.pump()
         for name, *arguments in steps:
             getattr(self, name)(*arguments)
             self.always()
@@ -337,6 +328,31 @@ class Engines(RuleBasedStateMachine):
         if self.ends:
             self.pick(index).giveBack = size
 
+    def widen(self, index: int, size: int) -> None:
+        """
+        A window is made wider than the engine would, for once.
+        """
+        if self.ends and self.credit:
+            self.pick(index).widen(size)
+
+    def grow(self, index: int) -> None:
+        """
+        A window is used up within a round trip again and again, which makes it grow.
+        """
+        if not self.ends or not self.credit:
+            return
+        end = self.pick(index)
+        other = end.other
+        if other is None or other.finished or other.over:
+            return
+        other.stream.resumeReading()
+        for _ in range(6):
+            end.write(min(200_000, other.stream.receiveWindow))
+            for side in self.pipe.sides:
+                side.advance(0.05)
+            self.pipe.pump()
+        self.conserved()
+
     def ping(self, index: int) -> None:
         """
         Ask for a sign of life.
@@ -359,6 +375,7 @@ class Engines(RuleBasedStateMachine):
                 each.advance(size % 7 * 0.01)
         elif what == "pump":
             self.pipe.pump()
+            self.conserved()
         else:
             getattr(side, what)()
 
@@ -383,6 +400,7 @@ class Engines(RuleBasedStateMachine):
     @invariant()
     def always(self) -> None:
         if hasattr(self, "pipe"):
+            self.steps += 1
             self.nothingIsForgotten()
             self.whatIsHeld()
             self.nothingBeyondCredit()
@@ -413,8 +431,47 @@ class Engines(RuleBasedStateMachine):
                     stream = end.stream
                     held += stream.backlogSize
                     if self.credit:
-                        assert stream.held <= stream.receiveWindow + self.tolerance
-            assert side.session.held == held
+                        most = stream.receiveWindow + self.tolerance + end.extra
+                        assert stream.held <= most
+            session = side.session
+            assert session.held == held
+            # What windows have grown by is within the budget, and known exactly.
+            grown = sum(
+                stream.tuner.window - session._reader.window
+                for stream in session.streams.values()
+                if stream.tuner is not None
+            )
+            if not session.over:
+                assert session._reader._grown == grown
+                assert 0 <= grown <= (session.config.receiveBudget or 0)
+            opener = session.table.opener
+            if session.capabilities.ack and not session.over:
+                assert opener._unacknowledged == sum(
+                    not stream.acknowledged for stream in session.streams.values()
+                )
+            assert session.over or opener.live == sum(
+                not stream.inbound for stream in session.streams.values()
+            )
+
+    def conserved(self) -> None:
+        """
+        When nothing is under way, what may still be sent is what may still come:
+        no credit gets lost, and none comes from nowhere.
+        """
+        for side in self.pipe.sides:
+            session = side.session
+            if side.blocked or side.closed or session.over or not session.reading:
+                return
+            if side.outbox or session.hasOutput:
+                return
+        for end in self.ends:
+            other = end.other
+            if other is None or end.stream.gone or other.stream.gone:
+                continue
+            assert end.stream.bytesSent == other.stream.bytesReceived
+            ended = other.stream.state in (State.REMOTE_ENDED, State.CLOSED)
+            if self.credit and not ended:
+                assert end.stream.sendCredit == other.stream.receiveCredit
 
     def nothingBeyondCredit(self) -> None:
         """
@@ -471,6 +528,7 @@ class Engines(RuleBasedStateMachine):
         for end in self.ends:
             end.armed.clear()
         self.finishReading()
+        self.conserved()
         for end in self.ends:
             if not end.finished:
                 end.endWriting()
@@ -493,6 +551,8 @@ class Engines(RuleBasedStateMachine):
                 assert side.session.over
             assert not side.session.table._ended
             assert side.session.over or not side.session.table.owed
+            assert side.session.over or not side.session._reader._grown
+            assert side.session.over or not side.session.table.opener._unacknowledged
 
     def finishReading(self) -> None:
         """
@@ -566,7 +626,7 @@ def atRandom(wire: str, seed: int, steps: int = 600) -> None:
     )
     machine.begin([chance.randrange(2) for _ in range(6)], chance.random() < 0.5)
     choices = list(ACTIONS)
-    eventNames = ["data", "data", "ended", "written", "emptied"]
+    eventNames = ["data", "data", "ended", "written", "emptied", "accepted"]
     cutSizes = [1, 3, 11, 12, 13, 40, 1000, 20_000, 300_000]
     for _ in range(steps):
         index = chance.randrange(16)
@@ -582,8 +642,12 @@ def atRandom(wire: str, seed: int, steps: int = 600) -> None:
         elif which < 0.92:
             event = chance.choice(eventNames)
             step = ("arm", index, event, action, chance.randrange(16))
-        elif which < 0.95:
+        elif which < 0.94:
             step = ("giveBack", index, chance.choice([0, 1, 10, 5000]))
+        elif which < 0.95:
+            step = ("widen", index, chance.choice([1, 100, 5000, 300_000]))
+        elif which < 0.955:
+            step = ("grow", index)
         elif which < 0.98:
             step = ("open", side)
         else:
