@@ -82,14 +82,14 @@ def _unbuffered() -> Iterator[None]:
         globalLogPublisher.addObserver(buffer)
 
 
-def reactorsWork(reactor: Any) -> list[str]:
+def reactorsWork(reactor: Any) -> list[object]:
     """
     What a real reactor has still to look after, beside its own wakers: delayed calls,
     readers, writers.
     """
     internal = {id(each) for each in getattr(reactor, "_internalReaders", ())}
     return [
-        repr(each)
+        each
         for each in (
             *reactor.getDelayedCalls(),
             *reactor.getReaders(),
