@@ -19,7 +19,7 @@ from typing import Any, TypeAlias
 
 import twisted_mux
 from tests.fuzz.target import Target
-from tests.fuzz.targets import inputs, store
+from tests.fuzz.targets import KEPT, inputs, store
 
 _PACKAGE = str(Path(twisted_mux.__file__).parent)
 #: Where: the name of a file, the line before, and the line.
@@ -58,7 +58,8 @@ def stepsOf(run: Callable[[bytes], None], data: bytes) -> set[Step]:
 
 def minimise(target: Target, source: Path, corpus: Path) -> None:
     """
-    Make a target's corpus anew, out of it and what else there is.
+    Make a target's corpus anew, out of it and what else there is.  What once found
+    something stays.
     """
     contents = {path.read_bytes() for path in (*inputs(source), *inputs(corpus))}
     contents.update(target.seeds())
@@ -69,13 +70,16 @@ def minimise(target: Target, source: Path, corpus: Path) -> None:
     }
     left = set[Step]().union(*steps.values())
     total = len(left)
+    for path in inputs(corpus):
+        if path.name.startswith(KEPT):
+            left -= steps.pop(path.read_bytes())
+        else:
+            path.unlink()
     chosen: list[bytes] = []
     while left:
         best = max(steps, key=lambda data: len(steps[data] & left))
         left -= steps.pop(best)
         chosen.append(best)
-    for path in inputs(corpus):
-        path.unlink()
     size = 0
     for data in chosen:
         size += len(data)

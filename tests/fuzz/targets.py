@@ -49,11 +49,15 @@ def inputs(folder: Path) -> Iterator[Path]:
         yield from sorted(path for path in folder.iterdir() if path.is_file())
 
 
-def store(folder: Path, data: bytes) -> Path:
+#: How the names of inputs begin that once found something: they are kept.
+KEPT = "found-"
+
+
+def store(folder: Path, data: bytes, prefix: str = "") -> Path:
     """
     Write an input, under the name that its content gives it.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    path = folder / sha256(data).hexdigest()[:16]
+    path = folder / f"{prefix}{sha256(data).hexdigest()[:16]}"
     path.write_bytes(data)
     return path

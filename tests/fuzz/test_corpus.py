@@ -19,7 +19,7 @@ from tests.fuzz.frames import split
 from tests.fuzz.inputs import LONGEST, CutInput, SessionInput, cutUp
 from tests.fuzz.minimise import minimise, stepsOf
 from tests.fuzz.target import Target, TooSlow, bounded
-from tests.fuzz.targets import CANARY, CORPUS, WORK, inputs, store, targets
+from tests.fuzz.targets import CANARY, CORPUS, KEPT, WORK, inputs, store, targets
 from tests.fuzz.vectors import messages
 from twisted_mux.engine.reader import Reader
 from twisted_mux.engine.session import Session
@@ -306,7 +306,9 @@ def test_minimise(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     few = tmp_path / "few"
     for seed in target.seeds():
         store(many, seed)
+    useless = store(few, b"", KEPT)
     minimise(target, many, few)
+    assert useless.exists()
     kept = [path.read_bytes() for path in inputs(few)]
     assert 0 < len(kept) < len(list(inputs(many)))
     every = set().union(*(stepsOf(target.run, seed) for seed in target.seeds()))
