@@ -24,6 +24,7 @@ PAGES: dict[str, tuple[str, ...]] = {
     "how-to/rust.md": ("upper",),
     "how-to/libp2p.md": ("upper",),
     "how-to/without-twisted.md": (),
+    "how-to/tls.md": ("upper",),
 }
 
 

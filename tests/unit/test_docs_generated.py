@@ -21,6 +21,7 @@ from docs.making.generate import (
     remade,
     table,
 )
+from docs.making.links import broken
 from twisted_mux import endpoint_strings, tunnel_config
 from twisted_mux.config import MuxConfig
 from twisted_mux.endpoint_strings import IDLE, WAIT
@@ -126,3 +127,40 @@ def test_endpointStrings() -> None:
         if default is not None:
             assert rows[name].strip("`") == str(default), name
     assert (float(rows["muxIdle"]), float(rows["muxWait"])) == (IDLE, WAIT)
+
+
+def test_links(tmp_path: Path) -> None:
+    """
+    Links that lead nowhere are found, and no others.
+    """
+    root = tmp_path / "html"
+    (root / "api").mkdir(parents=True)
+    (tmp_path / "outside.html").write_text("")
+    (root / "index.html").write_text(
+        '<a href="api/one.html#here">1</a><a href="api/one.html#there">2</a>'
+        '<a href="https://example.org/x">3</a><a href="two.html">4</a>'
+        '<img src="../outside.html"><p id="top"><a href="#top">5</a>'
+    )
+    (root / "api" / "one.html").write_text(
+        '<a name="here" href="../index.html">1</a><a href="#gone">2</a>'
+    )
+    assert broken(root) == [
+        "api/one.html: #gone",
+        "index.html: ../outside.html",
+        "index.html: api/one.html#there",
+        "index.html: two.html",
+    ]
+
+
+@pytest.mark.parametrize("name", ["README.md", "CHANGELOG.md"])
+def test_readmeLinks(name: str) -> None:
+    """
+    What the pages at the top link to is there.
+    """
+    root = DOCS.parent
+    links = re.findall(r"\]\(([^)#]+)[^)]*\)", (root / name).read_text("utf-8"))
+    assert not [
+        link
+        for link in links
+        if not link.startswith("https://") and not (root / link).is_file()
+    ]

@@ -351,7 +351,7 @@ class Codec:
     def payloadHeader(self, key: Key, length: int) -> bytes:
         """
         The header to send right before C{length} bytes (from 1 to
-        L{maxFrame}) of the stream's payload.
+        C{maxFrame}) of the stream's payload.
         """
         raise NotImplementedError(f"{type(self).__name__}.payloadHeader")
 
