@@ -63,6 +63,8 @@ class AcceptedCarriers(Carriers):
         self._port: Any = None
         self._host: Any = None
         self._opens = False
+        # Have carriers been closed?  One may still be on its way up.
+        self._unwanted = False
         self._waiting: dict[Connecting, IDelayedCall] = {}
 
     # The port.
@@ -79,6 +81,7 @@ class AcceptedCarriers(Carriers):
 
         @return: fires with the carriers' port, or fails with why there is none.
         """
+        self._unwanted = False
         if self._port is not None:
             return succeed(self._port)
         deferred: Deferred[Any] = Deferred(self._notWanted)
@@ -117,6 +120,7 @@ class AcceptedCarriers(Carriers):
         """
         port = self._port
         self._port = None
+        self._unwanted = True
         self.closeSessions()
         stop = getattr(port, "stopListening", None)
         if stop is None:
@@ -161,6 +165,8 @@ class AcceptedCarriers(Carriers):
         carrier = Carrier(self)
         self.members.append(carrier)
         self.carrierIsUp(carrier, session)
+        if self._unwanted:
+            self.closeSessions()
         for connecting in tuple(self._waiting):
             if connecting in self._waiting:
                 self._stopWaiting(connecting)

@@ -27,12 +27,18 @@ class Net:
         self.network = Network()
         self.clock = self.network.clock
         self.peers = Peers()
-        server = MuxServerEndpoint(
+        self._server = MuxServerEndpoint(
             self.clock, self.network, wire="auto", config=MuxConfig(**config)
         )
-        self.port: Any = resultOf(server.listen(self.peers))
+        self.listen()
         self.client = Peer()
         self.dial()
+
+    def listen(self) -> None:
+        """
+        Listen, for the first time or again.
+        """
+        self.port: Any = resultOf(self._server.listen(self.peers))
 
     def dial(self) -> None:
         """
@@ -224,3 +230,24 @@ def test_plainSessions() -> None:
     connection.client.write(opening("smux1"))
     clock.settle()
     assert peers.built[0].data == b"hello" * 20
+
+
+@pytest.mark.parametrize("again", [False, True])
+def test_upTooLate(again: bool) -> None:
+    """
+    A carrier that comes up when nobody wants one any more (its wire was not known
+    before, or its handshake not through) is closed, as those were that had come up;
+    but not if somebody listens again by then.
+    """
+    net = Net()
+    net.port.stopListening()
+    if again:
+        net.listen()
+    net.send(opening("yamux"))
+    net.clock.advance(1)
+    assert len(net.peers.built) == again
+    assert bool(net.client.reason) == (not again)
+    assert len(net.port.sessions) == again
+    net.connection.cut()
+    net.clock.settle()
+    assert not net.clock.getDelayedCalls()
