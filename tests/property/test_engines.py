@@ -123,6 +123,7 @@ class Engines(RuleBasedStateMachine):
         self.ends: list[End] = []
         self.opened: dict[tuple[Driver, Key], End] = {}
         self.lost = False
+        self.pinged: list[tuple[Driver, int]] = []
         self.steps = 0
         self.lossAfter = self.drainAfter = NEVER
         self.toOpen: list[int] = []
@@ -359,7 +360,7 @@ class Engines(RuleBasedStateMachine):
         """
         side = self.pipe.sides[index]
         if side.session.capabilities.ping and not side.session.over:
-            side.session.ping(side.now)
+            self.pinged.append((side, side.session.ping(side.now)))
 
     # What the carrier does.
 
@@ -464,6 +465,12 @@ class Engines(RuleBasedStateMachine):
                 return
             if side.outbox or session.hasOutput:
                 return
+        for side in self.pipe.sides:
+            # Every ping has been answered, once.
+            assert not side.session.liveness.pinging
+            pongs = [event[1] for event in side.events if event[0] == "pong"]
+            assert len(set(pongs)) == len(pongs)
+            assert {value for who, value in self.pinged if who is side} <= set(pongs)
         for end in self.ends:
             other = end.other
             if other is None or end.stream.gone or other.stream.gone:
@@ -550,6 +557,7 @@ class Engines(RuleBasedStateMachine):
             if self.lost:
                 assert side.session.over
             assert not side.session.table._ended
+            assert side.session.over or not side.session.draining
             assert side.session.over or not side.session.table.owed
             assert side.session.over or not side.session._reader._grown
             assert side.session.over or not side.session.table.opener._unacknowledged

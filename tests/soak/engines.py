@@ -62,7 +62,8 @@ def run(options: Any) -> bool:
         return True
     done: Counter[str] = Counter()
     until = time.monotonic() + options.minutes * 60
-    while time.monotonic() < until:
+    # One round in any case.
+    while not done or time.monotonic() < until:
         for wire in options.wires:
             seed = -1
             try:
