@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.integration.doc_sessions import DOCS, included, play, terminals
+from tests.interop.peers import GO, RUST, whyNot
 
 #: All tutorials, and the guides with sessions that are whole, with other folders of
 #: examples that these need.
@@ -35,9 +36,13 @@ def test_page(page: str, tmp_path: Path) -> None:
     """
     text = (DOCS / page).read_text(encoding="utf-8")
     commands = [each for terminal in terminals(text) for each in terminal]
-    for program in ("curl", "openssl", "go", "cargo"):
-        wanted = any(re.search(rf"\b{program} ", each.line) for each in commands)
-        if wanted and shutil.which(program) is None:
+    needed = {word for each in commands for word in re.findall(r"\w+", each.line)}
+    for program in needed & {"curl", "openssl"}:
+        if shutil.which(program) is None:
             pytest.skip(f"needs {program}")
+    for toolchain in (GO, RUST):
+        reason = whyNot(toolchain) if toolchain.command in needed else None
+        if reason:
+            pytest.skip(reason)
     assert included(text) or "twist mux" in text
     assert play(page, tmp_path, PAGES[page]) == len(commands) >= 2
