@@ -34,8 +34,6 @@ extensions = [
 source_suffix = {".md": "markdown"}
 exclude_patterns = ["_build", "newsfragments", "examples"]
 nitpicky = True
-# Tables of contents have an order, and take in what is new.
-suppress_warnings = ["toc.empty_glob"]
 
 myst_enable_extensions = ["colon_fence", "deflist"]
 # Headings can be linked to, as in page.md#heading.
