@@ -14,8 +14,10 @@ from twisted.python.failure import Failure
 
 from tests.faults.busy import Busy, configFor
 from tests.faults.leftovers import leavingNothing
+from tests.unit.wire.sinks import RecordingSink
 from twisted_mux.reasons import SessionLost
 from twisted_mux.testing import Link, SessionPair
+from twisted_mux.wire.base import Credit
 
 # Reads are short, so that what is cut is not always at the end of a long one.
 LINK = Link(chunk=20)
@@ -68,6 +70,56 @@ def _recorded(wire: str, side: str) -> int:
     assert len(lost) == (0 if pair.client.engine.capabilities.reset else 1)
     size: int = getattr(pair, side).statistics().bytesReceived
     return size
+
+
+def test_busyEnough(wire: str) -> None:
+    """
+    What is cut has, in both directions, each kind of frame that the wire has for
+    streams that are opened, move data, end and are reset, and for pings, credit and
+    the end of a session.
+    """
+    pair = _pair(wire)
+    received = []
+    for session in (pair.client, pair.server):
+        engine = session.engine
+        sink = RecordingSink()
+        codec = type(engine.codec)(engine.role, sink, engine.config.maxFrame or 0)
+        receive = engine.receive
+
+        def both(data: bytes, now: float, codec: Any = codec, to: Any = receive) -> Any:
+            codec.receive(data)
+            to(data, now)
+
+        engine.receive = both  # type: ignore[method-assign]
+        received.append(sink)
+    busy = Busy(pair)
+    busy.run()
+    busy.check()
+    capabilities = pair.client.engine.capabilities
+    wanted = {"payloadReceived"}
+    wanted |= (
+        {"openOrEndReceived"}
+        if capabilities.addressed
+        else {"openReceived", "endReceived"}
+    )
+    for having, name in (
+        (capabilities.reset, "resetReceived"),
+        (capabilities.ack, "acceptReceived"),
+        (capabilities.ping, "pingReceived"),
+        (capabilities.ping, "pongReceived"),
+        (capabilities.credit is Credit.CUMULATIVE, "windowReceived"),
+    ):
+        if having:
+            wanted.add(name)
+    for sink in received:
+        assert wanted <= {call[0] for call in sink.calls}
+    calls = {call[0] for sink in received for call in sink.calls}
+    assert ("goAwayReceived" in calls) == capabilities.goAway
+    if capabilities.credit is Credit.DELTA:
+        # Where a window can be announced that is done with the open already.
+        opens = [c for sink in received for c in sink.calls if c[0] == "openReceived"]
+        granted = any(credit for _, _, credit, _ in opens)
+        assert granted or "creditReceived" in calls
 
 
 @pytest.mark.parametrize("how", ["cable", "end"])

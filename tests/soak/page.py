@@ -56,6 +56,26 @@ def _cell(name: str, counts: Mapping[str, int], keys: tuple[str, ...]) -> str:
     return f"{total / 1e6:,.0f}" if name.endswith("MB") else f"{total:,}"
 
 
+def _memory(figures: Mapping[str, Any]) -> list[str]:
+    memory = figures["memory"]
+    return [
+        *_table(
+            ["resident memory", "KiB"],
+            [
+                [
+                    f"after the first {figures['warmUp']:.0%} of the time",
+                    f"{memory['warm']:,}",
+                ],
+                ["at the end", f"{memory['end']:,}"],
+                ["at most", f"{memory['peak']:,}"],
+            ],
+        ),
+        "",
+        "This is of the process that was not killed. When all was closed, no delayed call, reader or writer was left in it, and no",
+        "session, stream or transport in either.",
+    ]
+
+
 def render(figures: Mapping[str, Any]) -> str:
     """
     The page.
@@ -71,7 +91,6 @@ def render(figures: Mapping[str, Any]) -> str:
         [wire, *(_cell(name, counts, keys) for name, keys in _COLUMNS.items())]
         for wire, counts in {**wires, "all": everything}.items()
     ]
-    memory = figures["memory"]
     faults = ", ".join(f"{name} {count}" for name, count in figures["faults"].items())
     found = figures["violations"]
     lines = [
@@ -91,11 +110,7 @@ def render(figures: Mapping[str, Any]) -> str:
         "",
         "## Memory",
         "",
-        "Resident memory of the process that was not killed, in KiB: after the warm-up",
-        f"(the first {figures['warmUp']:.0%} of the time)",
-        f"{memory['warm']:,}, at the end {memory['end']:,}, at most {memory['peak']:,}.",
-        "When all was closed, no session, stream, transport, delayed call,",
-        "reader or writer was left.",
+        *_memory(figures),
         "",
         "## What was found",
         "",
