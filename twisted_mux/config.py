@@ -80,6 +80,11 @@ class MuxConfig:
         peers take with their defaults, if that is less.
     @ivar maxStreams: streams opened by the peer that may be open at once; more
         are refused.
+    @ivar maxPending: of these, streams whose protocol is not ready for them at
+        once: the name of a protocol is being agreed upon, or a bridge connects
+        to its target (C{IStreamTransport.deferAccepting}); more are refused,
+        since each costs a timer or a connection, and the peer nothing.  0 is no
+        bound.
     @ivar maxOutboundStreams: streams opened by us that may be open at once; 0
         is no bound.
     @ivar maxUnacknowledged: streams opened by us that wait for the peer's
@@ -88,6 +93,12 @@ class MuxConfig:
     @ivar opening: C{"now"}: a stream opened by us can be used at once;
         C{"ack"}: when the peer has acknowledged it, where the wire can.
     @ivar openTimeout: seconds to wait for that acknowledgement.
+    @ivar maxSessions: sessions that whoever listens may have at once: one
+        endpoint, or one L{MuxFactory<twisted_mux.protocol.MuxFactory>}; further
+        carriers are closed as they arrive.  0 is no bound.
+    @ivar maxSessionsPerPeer: the same, of those from one address (of IPv6, from
+        one network of 64 bits, since that is what one host has to itself).  0
+        is no bound.
     @ivar resetBurst: resets, in either direction, that may come at once,
     @ivar resetRate: and per second thereafter: opening and resetting is cheap
         for a peer (CVE-2023-44487), as is making us reset (CVE-2025-8671).
@@ -135,10 +146,13 @@ class MuxConfig:
     slowReaderGrace: float = 5
     maxFrame: int | None = None
     maxStreams: int = 1000
+    maxPending: int = 256
     maxOutboundStreams: int = 0
     maxUnacknowledged: int | None = None
     opening: str = "now"
     openTimeout: float = 75
+    maxSessions: int = 0
+    maxSessionsPerPeer: int = 0
     resetBurst: int = 1000
     resetRate: float = 100
     idleBurst: int = 1000

@@ -3,10 +3,11 @@ The exceptions of this package that know nothing of Twisted.
 
 Two branches, because they mean different things to whoever reads them:
 
-  - L{ProtocolError} and below: the B{peer} broke a rule.  Raised inside
-    L{twisted_mux.wire} and L{twisted_mux.engine}, never towards the
-    application: the session ends with it, and it becomes the text of the
-    reason that every stream's C{connectionLost} gets.
+  - L{PeerError} and below: the B{peer} broke a rule, or says that we did.
+    Raised inside L{twisted_mux.wire} and L{twisted_mux.engine}, never towards
+    the application: the session ends with it, C{whenClosed} fails with it, and
+    it becomes the text, and the C{__cause__}, of the reason that every
+    stream's C{connectionLost} gets.
   - L{UsageError} and below: B{our side} asked for something impossible.
     Raised, or delivered by a L{twisted.internet.defer.Deferred}, to whoever
     asked.
@@ -23,10 +24,31 @@ from __future__ import annotations
 class MuxError(Exception):
     """
     The root of every exception of this package.
+
+    @ivar session: on which session it happened, in words (wire and peer), if
+        it was one and the exception has left it; a part of the text then.
+    """
+
+    session: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.session}: {self.cause}" if self.session else self.cause
+
+    @property
+    def cause(self) -> str:
+        """
+        The text without the session.
+        """
+        return super().__str__()
+
+
+class PeerError(MuxError):
+    """
+    The peer did what it must not, or says that we did.
     """
 
 
-class ProtocolError(MuxError):
+class ProtocolError(PeerError):
     """
     The peer broke the wire protocol.
 
@@ -35,6 +57,10 @@ class ProtocolError(MuxError):
     """
 
     kind: str = "protocol"
+
+
+def _withLimit(text: str, limit: str, figure: float) -> str:
+    return f"{text} (limit {limit}: {figure:.10g})"
 
 
 class FlowControlError(ProtocolError):
@@ -66,7 +92,7 @@ class LimitExceeded(ProtocolError):
     kind = "internal"
 
     def __init__(self, limit: str, figure: float, text: str) -> None:
-        super().__init__(f"{text} (limit {limit}: {figure:g})")
+        super().__init__(_withLimit(text, limit, figure))
         self.limit = limit
         self.figure = figure
 
@@ -75,9 +101,17 @@ class PeerTimeout(ProtocolError):
     """
     The peer did not do in time what it had to: answer a ping, send anything
     at all, finish a frame, or read what was sent to it.
+
+    @ivar limit: the name of the field of C{MuxConfig}, or C{""}.
+    @ivar figure: that many seconds.
     """
 
     kind = "timeout"
+
+    def __init__(self, text: str, limit: str = "", figure: float = 0) -> None:
+        super().__init__(_withLimit(text, limit, figure) if limit else text)
+        self.limit = limit
+        self.figure = figure
 
 
 class HandshakeError(ProtocolError):
@@ -87,7 +121,7 @@ class HandshakeError(ProtocolError):
     """
 
 
-class PeerComplaint(MuxError):
+class PeerComplaint(PeerError):
     """
     The peer ended the session because of something that it takes for our
     fault.

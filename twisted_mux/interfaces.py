@@ -30,6 +30,20 @@ class IStreamTransport(Interface):
     bytesReceived = Attribute("Bytes of payload that have arrived: L{int}.")
     bytesSent = Attribute("Bytes of payload that the carrier has taken: L{int}.")
 
+    def deferAccepting():  # type: ignore[no-untyped-def]
+        """
+        The protocol is not ready for the stream yet, and has something to do
+        first, as a bridge that connects to somewhere else.  Until C{accept} is
+        called or the stream is over, it counts against
+        C{MuxConfig.maxPending}.  To be called in C{connectionMade}, before it
+        returns; does nothing on a stream that this side has opened.
+        """
+
+    def accept():  # type: ignore[no-untyped-def]
+        """
+        The protocol is ready for the stream, after all.
+        """
+
 
 class IMuxSession(Interface):
     """
@@ -133,10 +147,12 @@ class IServiceEndpoint(IStreamClientEndpoint, Interface):
     who uses it.
     """
 
-    def connectService(protocolFactory, complain):  # type: ignore[no-untyped-def]
+    def connectService(protocolFactory, complain, ready):  # type: ignore[no-untyped-def]
         """
         As C{connect} does it.
 
         @param complain: called with a line of text, once at most and perhaps long
             after, if whoever is behind the protocol does not get what they want.
+        @param ready: called without arguments, once at most and perhaps long
+            after, when they do get it.
         """

@@ -25,7 +25,7 @@ What has to be right here:
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from twisted.internet.defer import Deferred, maybeDeferred
 from twisted.internet.error import ConnectionDone
@@ -44,7 +44,7 @@ from zope.interface import implementer
 
 from twisted_mux.address import describeAddress
 from twisted_mux.half_close import hearOfEnds
-from twisted_mux.interfaces import IServiceEndpoint
+from twisted_mux.interfaces import IServiceEndpoint, IStreamTransport
 
 if TYPE_CHECKING:
     from twisted_mux.bridge import Bridge
@@ -206,7 +206,18 @@ class _Incoming(_Side):
         """
         self.transport.pauseProducing()
         hearOfEnds(self, self.transport)
+        transport: Any = self.transport
+        if IStreamTransport.providedBy(transport):
+            cast(Any, transport).deferAccepting()
         self.joint.begin()
+
+    def accept(self) -> None:
+        """
+        There is somebody at the target's end.
+        """
+        transport: Any = self.transport
+        if IStreamTransport.providedBy(transport):
+            cast(Any, transport).accept()
 
     def dataReceived(self, data: bytes) -> None:
         """
@@ -252,6 +263,7 @@ class Joint:
         "_late",
         "_limit",
         "_outgoing",
+        "_service",
         "_settled",
         "bridge",
         "incoming",
@@ -264,6 +276,8 @@ class Joint:
         self._connecting: Deferred[IProtocol] | None = None
         self._limit: IDelayedCall | None = None
         self._late = False
+        # Is it the target's own affair when the other side gets what it wants?
+        self._service = False
         # Is it said, or no failure at all, why it ends?
         self._settled = False
 
@@ -277,7 +291,10 @@ class Joint:
         target = bridge.target
         connecting: Deferred[IProtocol]
         if IServiceEndpoint.providedBy(target):
-            connecting = maybeDeferred(target.connectService, self, self._fail)
+            self._service = True
+            connecting = maybeDeferred(
+                target.connectService, self, self._fail, self.incoming.accept
+            )
         else:
             connecting = maybeDeferred(target.connect, self)
         self._connecting = connecting
@@ -312,6 +329,8 @@ class Joint:
         if incoming.lost:
             outgoing.abort()
             return
+        if not self._service:
+            incoming.accept()
         outgoing.join(incoming)
         incoming.join(outgoing)
         incoming.start()

@@ -70,8 +70,8 @@ class Opening(StreamWatcher):
         transport = StreamTransport(mux, mux.config.sendBuffer, self)
         try:
             transport.attach(mux.engine.openStream(transport, self._name, self._key))
-        except UsageError:
-            failure = Failure()
+        except UsageError as error:
+            failure = Failure(mux.located(error))
             mux.later(lambda: self.fail(failure))
             return
         self._transport = transport

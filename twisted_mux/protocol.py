@@ -52,7 +52,14 @@ from zope.interface import implementer
 from twisted_mux.address import MuxAddress, describeAddress
 from twisted_mux.config import MuxConfig
 from twisted_mux.engine.session import Session
-from twisted_mux.errors import MuxError, NotSupported, SessionClosed, UsageError
+from twisted_mux.errors import (
+    HandshakeError,
+    LimitExceeded,
+    MuxError,
+    NotSupported,
+    SessionClosed,
+    UsageError,
+)
 from twisted_mux.interfaces import IMuxSession
 from twisted_mux.negotiation.proposing import NamedClientEndpoint
 from twisted_mux.opening import Opening
@@ -294,8 +301,8 @@ class MuxProtocol(Protocol):
         """
         try:
             key = None if address is None else self.engine.codec.keyOfAddress(address)
-        except UsageError:
-            return fail()
+        except UsageError as error:
+            return fail(self.located(error))
         try:
             opening = Opening(self, factory, name, key)
         except BaseException:
@@ -338,8 +345,8 @@ class MuxProtocol(Protocol):
         """
         try:
             value = self.engine.ping(self._seconds())
-        except (NotSupported, SessionClosed):
-            return fail()
+        except (NotSupported, SessionClosed) as error:
+            return fail(self.located(error))
         deferred: Deferred[float] = Deferred()
         self._pings[value] = deferred
         return deferred
@@ -421,10 +428,21 @@ class MuxProtocol(Protocol):
         """
         The session's end, in words.
         """
-        cause: object = error or self._error
-        if cause is None and self._lostReason is not None:
+        error = error or self._error
+        if error is not None:
+            cause = error.cause
+        elif self._lostReason is not None:
             cause = self._lostReason.getErrorMessage()
+        else:
+            cause = "it was closed"
         return f"{self.describe()} ended: {cause}"
+
+    def located(self, error: MuxError) -> MuxError:
+        """
+        An error with the session in its text.
+        """
+        error.session = self.describe()
+        return error
 
     def describeCode(self, code: int) -> str:
         """
@@ -507,6 +525,22 @@ class MuxProtocol(Protocol):
         while self._waiting and self.engine.mayOpen:
             self._waiting.popleft().send(self._waitsForAck)
 
+    def limitReached(self, error: LimitExceeded) -> None:
+        """
+        As many streams as may be are there.
+        """
+        self._log.warn("{session}: {error}", session=self.describe(), error=error.cause)
+
+    def streamDropped(self, error: MuxError) -> None:
+        """
+        A stream has to be dropped because of what its peer did.
+        """
+        # What goes wrong in a handshake is logged by whoever shakes hands.
+        if not isinstance(error, HandshakeError):
+            self._log.warn(
+                "{session}: {error}", session=self.describe(), error=error.cause
+            )
+
     def receiverFailed(self, stream: Stream) -> None:
         """
         A protocol raised after its connection was lost, or aborted.
@@ -546,8 +580,9 @@ class MuxProtocol(Protocol):
         self._error = error
         if error is not None:
             self._log.warn(
-                "{session} ended: {error}", session=self.describe(), error=error
+                "{session} ended: {error}", session=self.describe(), error=error.cause
             )
+            self.located(error)
         self.wake(False)
 
     # Turns.

@@ -210,6 +210,18 @@ class StreamTransport:
         """
         return self._stream.bytesSent
 
+    def deferAccepting(self) -> None:
+        """
+        The protocol is not ready yet; see L{IStreamTransport}.
+        """
+        self._mux.engine.table.defer(self._stream)
+
+    def accept(self) -> None:
+        """
+        It is now; see L{IStreamTransport}.
+        """
+        self._mux.engine.table.pending.discard(self._stream)
+
     # For handshakes in front of the protocol (see twisted_mux.negotiation).
 
     @property
@@ -523,10 +535,14 @@ class StreamTransport:
         """
         The session is over, or the stream had to be dropped.
         """
+        reason: MuxError
         if error is not None and not self._mux.over:
-            self._lost(Failure(StreamDropped(f"{self._mux.describe()}: {error}")))
+            self._mux.streamDropped(error)
+            reason = StreamDropped(f"{self._mux.describe()}: {error.cause}")
         else:
-            self._lost(Failure(SessionLost(self._mux.describeEnd(error))))
+            reason = SessionLost(self._mux.describeEnd(error))
+        reason.__cause__ = error
+        self._lost(Failure(reason))
 
     def writeBufferEmptied(self) -> None:
         """

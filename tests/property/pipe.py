@@ -17,7 +17,7 @@ from tests.unit.wire.sinks import Call, RecordingSink, merged
 from twisted_mux.config import MuxConfig
 from twisted_mux.engine.session import Session
 from twisted_mux.engine.stream import Stream
-from twisted_mux.errors import MuxError
+from twisted_mux.errors import LimitExceeded, MuxError
 from twisted_mux.wire import codecNamed
 from twisted_mux.wire.base import Codec, Key, Role
 
@@ -173,6 +173,7 @@ class Driver:
     @ivar error: why the session ended.
     @ivar ended: how often it was said to have ended.
     @ivar events: what else the session has told.
+    @ivar limits: which limits it has said to be reached.
     @ivar accept: called for every stream that the peer opens; by default it
         is given a L{User}.
     @ivar blocked: does the carrier take nothing?
@@ -208,6 +209,7 @@ class Driver:
         self.woken = False
         self.tickTime: float | None = None
         self.failed: list[Stream] = []
+        self.limits: list[LimitExceeded] = []
         self.session = Session(
             codec, role, config.forWire(codec.capabilities), self, now
         )
@@ -233,6 +235,9 @@ class Driver:
     def opensAllowed(self) -> None:
         assert self.session.mayOpen
         self.events.append(("opensAllowed",))
+
+    def limitReached(self, error: LimitExceeded) -> None:
+        self.limits.append(error)
 
     def receiverFailed(self, stream: Stream) -> None:
         self.failed.append(stream)

@@ -50,6 +50,7 @@ class Deadlines:
         self._progress: dict[Stream, int] = {}
         self._slow: Timeouts[Stream] = Timeouts(config.slowReaderGrace)
         self._drainBy: float | None = None
+        self._drainSeconds = 0.0
         self._pausedAt: float | None = None
         self._partialAt: float | None = None
         self._told: float | None = None
@@ -92,7 +93,12 @@ class Deadlines:
         """
         if not self._slow.seconds:
             self._session.table.lose(
-                stream, PeerTimeout(f"its reader left {stream.held} bytes")
+                stream,
+                PeerTimeout(
+                    f"{self._about(stream)}: its reader left {stream.held} bytes",
+                    "window",
+                    self._config.window,
+                ),
             )
         elif stream not in self._slow:
             self._begin(self._slow, stream, now)
@@ -148,13 +154,15 @@ class Deadlines:
             if self._config.frameTimeout:
                 self.due(now + self._config.frameTimeout)
 
-    def drainBy(self, when: float) -> None:
+    def drainIn(self, seconds: float, now: float) -> None:
         """
-        The session has to be drained by then, or earlier if that was said
-        before.
+        The session has to be drained in so many seconds, or earlier if that was
+        said before.
         """
+        when = now + seconds
         if self._drainBy is None or when < self._drainBy:
             self._drainBy = when
+            self._drainSeconds = seconds
             self.due(when)
 
     # What is due.
@@ -210,28 +218,40 @@ class Deadlines:
             liveness.lastReceived = now
         silent = liveness.tick(now, self._pings, session.probe)
         if silent:
-            raise PeerTimeout(f"nothing came from the peer for {silent:g} seconds")
-        for since, limit, what in (
+            raise PeerTimeout(
+                f"nothing came from the peer for {silent:g} seconds",
+                "keepAliveTimeout",
+                self._silence,
+            )
+        for since, name, limit, what in (
             (
                 self._pausedAt,
+                "writeTimeout",
                 config.writeTimeout,
                 "took nothing of what was sent to it",
             ),
-            (self._partialAt, config.frameTimeout, "has not finished a frame"),
+            (
+                self._partialAt,
+                "frameTimeout",
+                config.frameTimeout,
+                "has not finished a frame",
+            ),
         ):
             # By the sum that was said to be due: the difference may round to less.
             if since is not None and limit and now >= since + limit:
-                raise PeerTimeout(f"the peer {what} for {now - since:g} seconds")
+                error = f"the peer {what} for {now - since:g} seconds"
+                raise PeerTimeout(error, name, limit)
         if self._drainBy is not None and now >= self._drainBy:
             raise PeerTimeout(
-                f"{len(session.streams)} streams did not end in the time to drain"
+                f"{len(session.streams)} streams did not end in the time to drain",
+                "drainTimeout",
+                self._drainSeconds,
             )
 
     def _checkStreams(self, now: float) -> None:
         session = self._session
         for stream in self._opening.expired(now):
-            error = f"not acknowledged in {self._opening.seconds:g} seconds"
-            session.table.lose(stream, PeerTimeout(error))
+            self._lose(stream, self._opening, "openTimeout", "not acknowledged in")
         for stream in self._lingering.expired(now):
             if self._moved(stream):
                 self.lingers(stream, now)
@@ -239,14 +259,24 @@ class Deadlines:
                 session.table.giveUp(stream)
         for stream in self._slow.expired(now):
             if stream.held > self._config.window:
-                error = f"its reader left {stream.held} bytes for {self._slow.seconds:g} seconds"
-                session.table.lose(stream, PeerTimeout(error))
+                error = f"its reader left {stream.held} bytes for"
+                self._lose(stream, self._slow, "slowReaderGrace", error)
         for stream in self._halfClosed.expired(now):
             if self._moved(stream):
                 self.halfClosed(stream, now)
             else:
-                error = f"half-closed, and nothing moved in {self._halfClosed.seconds:g} seconds"
-                session.table.lose(stream, PeerTimeout(error))
+                error = "half-closed, and nothing moved in"
+                self._lose(stream, self._halfClosed, "halfClosedTimeout", error)
+
+    def _lose(
+        self, stream: Stream, timeouts: Timeouts[Stream], limit: str, what: str
+    ) -> None:
+        seconds = timeouts.seconds
+        error = f"{self._about(stream)}: {what} {seconds:g} seconds"
+        self._session.table.lose(stream, PeerTimeout(error, limit, seconds))
+
+    def _about(self, stream: Stream) -> str:
+        return f"stream {self._session.describe(stream)}"
 
     def _moved(self, stream: Stream) -> bool:
         return stream.bytesReceived + stream.bytesSent != self._progress.pop(stream, -1)

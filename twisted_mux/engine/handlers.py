@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
     from twisted_mux.engine.stream import Stream
-    from twisted_mux.errors import MuxError
+    from twisted_mux.errors import LimitExceeded, MuxError
 
 
 class Receiver(Protocol):
@@ -99,6 +99,12 @@ class SessionHandler(Protocol):
     def opensAllowed(self) -> None:
         """
         L{Session.mayOpen} has become true again.
+        """
+
+    def limitReached(self, error: LimitExceeded) -> None:
+        """
+        A stream of the peer's is refused, since as many as may be are there.
+        Said once a minute at most for each limit, however many follow.
         """
 
     def receiverFailed(self, stream: Stream) -> None:

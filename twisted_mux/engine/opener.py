@@ -80,7 +80,9 @@ class Opener:
             raise NotSupported(f"streams of {session.codec.name} have no names")
         most = session.config.maxOutboundStreams
         if most and self.live >= most:
-            raise TooManyStreams(f"{most} streams are open")
+            raise TooManyStreams(
+                f"{most} streams are open (limit maxOutboundStreams: {most})"
+            )
         if key is None:
             key = self._nextKey()
         elif key in session.streams or key in session.table.owed:

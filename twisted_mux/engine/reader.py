@@ -136,7 +136,8 @@ class Reader:
         if stream.receiveCredit < 0 and stream.receiveCredit + self._tolerance < 0:
             raise FlowControlError(
                 f"stream {self._session.describe(stream)}: {len(data)} bytes came when "
-                f"{max(0, stream.receiveCredit + len(data))} were allowed"
+                f"{max(0, stream.receiveCredit + len(data))} were allowed "
+                f"(window: {stream.receiveWindow})"
             )
         if stream.flowing:
             self._deliver(stream, data)
@@ -189,7 +190,7 @@ class Reader:
             raise LimitExceeded(
                 "strayBytes",
                 self._config.strayBytes,
-                "data for streams that never were",
+                f"data for streams that never were, last for {session.describeKey(key)}",
             )
 
     # Deliveries that were put off.
@@ -335,12 +336,19 @@ class Reader:
                 stream, self._capabilities.duplicateOpen, "opened while it is open"
             )
             return
-        session.table.openedByPeer(key, self._firstCredit(credit), name)
+        granted = self.initialSend
+        if credit:
+            granted = self._added(key, granted, credit)
+        session.table.openedByPeer(key, granted, name)
 
-    def _firstCredit(self, credit: int) -> int:
-        if not credit:
-            return self.initialSend
-        return addCredit(self.initialSend, credit, self._capabilities.maxCredit)
+    def _added(self, key: Key, credit: int, delta: int) -> int:
+        try:
+            return addCredit(credit, delta, self._capabilities.maxCredit)
+        except FlowControlError as error:
+            raise self._about(key, error) from None
+
+    def _about(self, key: Key, error: FlowControlError) -> FlowControlError:
+        return FlowControlError(f"stream {self._session.describeKey(key)}: {error}")
 
     def acceptReceived(self, key: Key, credit: int) -> None:
         stream = self._streams.get(key)
@@ -363,7 +371,7 @@ class Reader:
         self._moreCredit(stream, delta)
 
     def _moreCredit(self, stream: Stream, delta: int) -> None:
-        stream.permit(addCredit(stream.sendCredit, delta, self._capabilities.maxCredit))
+        stream.permit(self._added(stream.key, stream.sendCredit, delta))
         if stream.buffered and stream.turn == IDLE:
             self._session.unblocked(stream)
 
@@ -374,7 +382,10 @@ class Reader:
             return
         before = stream.sendCredit
         window = min(window, self._capabilities.maxCredit)
-        credit = windowCredit(stream.bytesSent, consumed, window)
+        try:
+            credit = windowCredit(stream.bytesSent, consumed, window)
+        except FlowControlError as error:
+            raise self._about(key, error) from None
         stream.permit(credit)
         if credit == before:
             self.idleReceived()
@@ -441,7 +452,7 @@ class Reader:
     def idleReceived(self) -> None:
         if not self._idles.take(self.now):
             raise LimitExceeded(
-                "idleBurst", self._config.idleBurst, "frames without effect"
+                "idleBurst", self._config.idleBurst, "too many frames without effect"
             )
 
     def _strayFrame(self, key: Key) -> None:
@@ -455,7 +466,9 @@ class Reader:
         @raise LimitExceeded: there are too many.
         """
         if not self._resets.take(self.now):
-            raise LimitExceeded("resetBurst", self._config.resetBurst, "streams reset")
+            raise LimitExceeded(
+                "resetBurst", self._config.resetBurst, "too many streams reset"
+            )
 
     def _breach(self, stream: Stream, consequence: Breach, what: str) -> None:
         if consequence is Breach.IGNORE:

@@ -350,7 +350,7 @@ class Session:
         if self.over:
             return
         if seconds:
-            self._deadlines.drainBy(now + seconds)
+            self._deadlines.drainIn(seconds, now)
         if not self.draining:
             self.draining = True
             if self.config.goAway == "first":

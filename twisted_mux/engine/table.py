@@ -16,6 +16,11 @@ peer may miss the end that says so: go-smux writes its open before it knows the
 stream itself, and skips what comes in between.  Data that comes for the stream later
 shows that the peer knows it by now, so that the end is sent again then.
 
+B{A stream is accepted} within its open as a rule: there is no queue of streams
+that nobody has asked for.  But its owner may have something to do first (agree
+upon a name, connect to somewhere else), and says so (L{StreamTable.defer});
+these are the ones that C{maxPending} bounds.
+
 B{Time} is known in turns only, so the time limits of what an owner asks for
 begin in the turn that follows (L{StreamTable.begin}).
 """
@@ -28,7 +33,7 @@ from twisted_mux.engine.opener import Opener
 from twisted_mux.engine.scheduler import IDLE
 from twisted_mux.engine.states import Event, State
 from twisted_mux.engine.stream import Stream
-from twisted_mux.errors import ProtocolError
+from twisted_mux.errors import LimitExceeded, ProtocolError
 
 if TYPE_CHECKING:
     from twisted_mux.engine.deadlines import Deadlines
@@ -37,6 +42,9 @@ if TYPE_CHECKING:
     from twisted_mux.engine.session import Session
     from twisted_mux.errors import MuxError
     from twisted_mux.wire.base import Key
+
+# Seconds after which it may be said again that a limit is reached.
+_TELL_EVERY = 60.0
 
 
 class StreamTable:
@@ -48,6 +56,8 @@ class StreamTable:
     @ivar later: the streams that L{begin} has something to do for.
     @ivar missable: keys of streams that were refused by an end, until that was sent
         again or was not needed, each with what had been sent before it.
+    @ivar pending: the streams of the peer's that nobody has accepted yet (see
+        L{StreamTable.defer}).
     @ivar owed: keys of streams that are not here (any more), but that the peer
         has not ended yet, on a wire where its end could be taken for an open.
     """
@@ -57,10 +67,12 @@ class StreamTable:
         "_ended",
         "_reader",
         "_session",
+        "_told",
         "later",
         "missable",
         "opener",
         "owed",
+        "pending",
         "streams",
     )
 
@@ -82,6 +94,9 @@ class StreamTable:
         self.later: list[Stream] = []
         self.owed: dict[Key, None] = {}
         self.missable: dict[Key, int] = {}
+        self.pending: set[Stream] = set()
+        # When it was last said that a limit is reached.
+        self._told: dict[str, float] = {}
         self.opener = Opener(session, session.codec.keys())
 
     @property
@@ -159,8 +174,15 @@ class StreamTable:
         The peer opens a stream that is not open yet.
         """
         session = self._session
-        if session.draining or self.inbound >= session.config.maxStreams:
+        config = session.config
+        if session.draining:
             self._refuse(key)
+            return
+        if self.inbound >= config.maxStreams:
+            self._full(key, "maxStreams", config.maxStreams, "are open")
+            return
+        if config.maxPending and len(self.pending) >= config.maxPending:
+            self._full(key, "maxPending", config.maxPending, "wait to be accepted")
             return
         stream = self._add(key, name, True, sendCredit)
         self._reader.deliverLater(stream)
@@ -173,6 +195,22 @@ class StreamTable:
         elif self.streams.get(key) is stream:
             session.counters.streamsAccepted += 1
             session.control(session.codec.encodeAccept(key, self._reader.window))
+
+    def defer(self, stream: Stream) -> None:
+        """
+        The owner of a stream that the peer has opened is not ready for it yet.
+        """
+        if stream.inbound and stream.handler is not None and not self._session.over:
+            self.pending.add(stream)
+
+    def _full(self, key: Key, limit: str, figure: int, what: str) -> None:
+        now = self._reader.now
+        if now - self._told.get(limit, -_TELL_EVERY) >= _TELL_EVERY:
+            self._told[limit] = now
+            name = self._session.describeKey(key)
+            text = f"stream {name} is refused: {figure} streams of the peer's {what}"
+            self._session.handler.limitReached(LimitExceeded(limit, figure, text))
+        self._refuse(key)
 
     def _refuse(self, key: Key) -> None:
         session = self._session
@@ -264,6 +302,7 @@ class StreamTable:
         A stream's owner has done with it.
         """
         self._ended.pop(stream, None)
+        self.pending.discard(stream)
         self._reader.dropHeld(stream)
         if stream.state is not State.CLOSED:
             self._beginLater(stream)
@@ -274,6 +313,7 @@ class StreamTable:
         """
         session = self._session
         self._ended.pop(stream, None)
+        self.pending.discard(stream)
         self._reader.dropHeld(stream)
         if stream.state is State.CLOSED or session.over:
             stream.discardOutput()
@@ -346,6 +386,7 @@ class StreamTable:
         """
         session = self._session
         del self.streams[stream.key]
+        self.pending.discard(stream)
         self._reader.forget(stream)
         if not stream.inbound:
             self.opener.live -= 1
@@ -363,6 +404,7 @@ class StreamTable:
         """
         streams = list(self.streams.values())
         self.streams.clear()
+        self.pending.clear()
         self.opener.live = 0
         for stream in streams:
             handler = stream.handler

@@ -159,6 +159,7 @@ class _Accepting(Negotiator):
         self._negotiate = negotiate
 
     def begin(self, longestMessage: int) -> Handshake:
+        self.stream.deferAccepting()
         seconds = self.stream.session.config.negotiationTimeout
         if seconds:
             self._timeout = self.stream.reactor.callLater(
@@ -197,6 +198,7 @@ class _Accepting(Negotiator):
     def _connect(self) -> None:
         self._stopTimeout()
         stream = self.stream
+        stream.accept()
         protocol = self._factory.buildProtocol(stream.getPeer())
         if protocol is None:
             stream.loseConnection()

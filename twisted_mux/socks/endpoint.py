@@ -75,13 +75,16 @@ class SocksEndpoint:
         See L{IStreamClientEndpoint}.  The protocol is connected at once; it may write,
         and register a producer, but a push producer only.
         """
-        return self.connectService(protocolFactory, self._complain)
+        return self.connectService(protocolFactory, self._complain, _nothing)
 
     def _complain(self, why: str) -> None:
         self._log.warn("socks5: {why}", why=why)
 
     def connectService(
-        self, protocolFactory: IProtocolFactory, complain: Callable[[str], None]
+        self,
+        protocolFactory: IProtocolFactory,
+        complain: Callable[[str], None],
+        ready: Callable[[], None],
     ) -> Deferred[IProtocol]:
         """
         See L{IServiceEndpoint}.
@@ -89,8 +92,14 @@ class SocksEndpoint:
         protocol = protocolFactory.buildProtocol(ServiceAddress())
         if protocol is None:
             return fail(ConnectError(string="nobody wants it"))
-        Service(self, protocol, complain).begin()
+        Service(self, protocol, complain, ready).begin()
         return succeed(protocol)
+
+
+def _nothing() -> None:
+    """
+    Nobody wants to know.
+    """
 
 
 def parseClient(

@@ -21,7 +21,7 @@ have to do the same, within a class that has enough to think of.
 B{Refusals} end in good order, or the reply that says why would be lost with the reset.
 So the bridge can't tell them from an ordinary end; it gives us a function to tell it
 (L{IServiceEndpoint<twisted_mux.interfaces.IServiceEndpoint>}), which makes the line in
-the log with the client's address in it.
+the log with the client's address in it; and another to hear when there is a connection.
 
 Two clocks: L{REQUEST_TIMEOUT} for the request, C{timeout} for name and connection.
 """
@@ -99,10 +99,12 @@ class Service:
         endpoint: SocksEndpoint,
         protocol: IProtocol,
         complain: Callable[[str], None],
+        ready: Callable[[], None],
     ) -> None:
         self._endpoint = endpoint
         self.protocol: Any = protocol
         self._complain = complain
+        self._ready = ready
         self._negotiation = Negotiation(endpoint.credentials)
         self._stage = _Stage.ASKING
         self._limit: IDelayedCall | None = None
@@ -248,6 +250,7 @@ class Service:
         self._endLimit()
         self._stage = _Stage.JOINED
         self._real = real
+        self._ready()
         if self._paused:
             real.pauseProducing()
         self._say(self._negotiation.reply(None))

@@ -214,7 +214,11 @@ class MplexCodec(Codec):
                 else:
                     length, offset = _readUvarint(data, offset)
                     if length > MAX_MESSAGE:
-                        raise ProtocolError(f"mplex message of {length} bytes")
+                        described = self.describeKey(header >> 2 & -2 | ~header & 1)
+                        raise ProtocolError(
+                            f"stream {described}: mplex message of {length} bytes, more "
+                            f"than {MAX_MESSAGE}"
+                        )
             except IndexError:
                 self._buffer = data[begin:]
                 return b""

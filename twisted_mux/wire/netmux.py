@@ -73,7 +73,9 @@ class NetmuxCodec(HeaderCodec):
 
     def _windowUpdate(self, key: int, flags: int, delta: int) -> None:
         if flags:
-            raise ProtocolError(f"netmux window update with flags {flags:#06x}")
+            raise ProtocolError(
+                f"stream {key}: netmux window update with flags {flags:#06x}"
+            )
         if delta:
             self._sink.creditReceived(key, delta)
         else:

@@ -133,7 +133,9 @@ class _SmuxCodec(Codec):
                 )
             if command == UPD and mine == 2:
                 if length != _UPDATE_SIZE:
-                    raise ProtocolError(f"smux UPD with {length} bytes instead of 8")
+                    raise ProtocolError(
+                        f"stream {key}: smux UPD with {length} bytes instead of 8"
+                    )
                 if start + _UPDATE_SIZE > end:
                     self._buffer = data[offset:]
                     return b""
@@ -143,11 +145,12 @@ class _SmuxCodec(Codec):
                 continue
             if command > NOP:
                 raise ProtocolError(
-                    f"smux command {command} is unknown in version {mine}"
+                    f"stream {key}: smux command {command} is unknown in version {mine}"
                 )
             if length:
                 raise ProtocolError(
-                    f"smux command {command} with {length} bytes of payload"
+                    f"stream {key}: smux command {command} with {length} bytes of "
+                    "payload"
                 )
             offset = start
             if command == SYN:

@@ -156,7 +156,9 @@ class HeaderCodec(Codec):
         if kind > GO_AWAY:
             raise ProtocolError(f"{self.name} type {kind} is unknown")
         if flags > SYN | ACK | FIN | RST:
-            raise ProtocolError(f"{self.name} flags {flags:#06x} are unknown")
+            raise ProtocolError(
+                f"stream {key}: {self.name} flags {flags:#06x} are unknown"
+            )
         if (kind <= WINDOW_UPDATE) != (key != 0):
             raise ProtocolError(f"{self.name} type {kind} with stream id {key}")
         if flags & SYN and key and key & 1 != self._peerParity:
@@ -166,7 +168,8 @@ class HeaderCodec(Codec):
         if kind == DATA:
             if length > self._longest:
                 raise ProtocolError(
-                    f"{self.name} payload of {length} bytes, more than {self._longest}"
+                    f"stream {key}: {self.name} payload of {length} bytes, more than "
+                    f"{self._longest}"
                 )
         elif kind == WINDOW_UPDATE:
             self._windowUpdate(key, flags, length)
