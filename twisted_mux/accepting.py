@@ -16,10 +16,12 @@ of them.
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 from twisted.internet.defer import Deferred, maybeDeferred, succeed
 from twisted.internet.interfaces import (
+    IAddress,
     IDelayedCall,
     IProtocol,
     IStreamServerEndpoint,
@@ -27,6 +29,7 @@ from twisted.internet.interfaces import (
 from twisted.python.failure import Failure
 
 from twisted_mux.address import describeAddress
+from twisted_mux.admission import RefusedCarrier, Visitor, admissionFor
 from twisted_mux.carrier_session import CarrierSession
 from twisted_mux.carriers import Carrier, CarrierFactory, Carriers
 from twisted_mux.config import MuxConfig
@@ -34,6 +37,7 @@ from twisted_mux.connecting import Connecting
 from twisted_mux.detection import DetectingProtocol
 from twisted_mux.endpoint_strings import AUTO
 from twisted_mux.reasons import NoPeer
+from twisted_mux.wire import codecNamed
 from twisted_mux.wire.base import Codec, Role
 
 __all__ = ["MAX_WAITING", "AcceptedCarriers"]
@@ -58,6 +62,7 @@ class AcceptedCarriers(Carriers):
     ) -> None:
         super().__init__(reactor, label, wire, role, config)
         self._endpoint = endpoint
+        self._admission = admissionFor(config, reactor.seconds)
         self._listening: Deferred[Any] | None = None
         self._waitingForPort: list[Deferred[Any]] = []
         self._port: Any = None
@@ -141,15 +146,29 @@ class AcceptedCarriers(Carriers):
         """
         return succeed(None) if self._opens else self._closePort()
 
-    def buildProtocol(self) -> IProtocol:
+    def buildProtocol(self, addr: IAddress | None) -> IProtocol:
         """
         See L{Carriers.buildProtocol}.
         """
-        if self.wire == AUTO:
-            return DetectingProtocol(
-                self.buildSession, self.config.detectTimeout, self.reactor
-            )
-        return super().buildProtocol()
+        visitor: Visitor | None = None
+        if self._admission is not None:
+            visitor = self._admission.enter(addr)
+            if visitor is None:
+                return RefusedCarrier()
+        if self.wire != AUTO:
+            return self._admitted(visitor, codecNamed(self.wire))
+        return DetectingProtocol(
+            partial(self._admitted, visitor),
+            self.config.detectTimeout,
+            self.reactor,
+            visitor,
+        )
+
+    def _admitted(self, visitor: Visitor | None, codec: type[Codec]) -> CarrierSession:
+        session = self.buildSession(codec)
+        if visitor is not None:
+            session.admitted(visitor)
+        return session
 
     def buildSession(self, codec: type[Codec]) -> CarrierSession:
         """

@@ -71,7 +71,7 @@ class CarrierFactory:
         """
         A session for a new carrier.
         """
-        self.built = self._carriers.buildProtocol()
+        self.built = self._carriers.buildProtocol(addr)
         return self.built
 
 
@@ -254,7 +254,7 @@ class Carriers:
         sessions = self.sessions
         return MuxAddress(self.wire, sessions[-1].hostAddress if sessions else None)
 
-    def buildProtocol(self) -> IProtocol:
+    def buildProtocol(self, addr: IAddress | None) -> IProtocol:
         """
         A protocol for a new connection.
         """

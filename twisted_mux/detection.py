@@ -30,6 +30,7 @@ from twisted_mux.wire import UnknownBytes, detect
 from twisted_mux.wire.base import Codec
 
 if TYPE_CHECKING:
+    from twisted_mux.admission import Visitor
     from twisted_mux.protocol import MuxProtocol
 
 __all__ = ["DetectingProtocol"]
@@ -48,12 +49,15 @@ class DetectingProtocol(Protocol):
         build: Callable[[type[Codec]], MuxProtocol],
         seconds: float,
         reactor: Any,
+        visitor: Visitor | None = None,
     ) -> None:
         """
         @param build: makes a session for a wire.
         @param seconds: how long the client has to say what it speaks; 0 is for
             ever.
+        @param visitor: told when the client has gone before its wire was known.
         """
+        self._visitor = visitor
         self._build = build
         self._seconds = seconds
         self._reactor = reactor
@@ -104,11 +108,16 @@ class DetectingProtocol(Protocol):
         It has gone before it was known.
         """
         self._stopTimeout()
+        if self._visitor is not None:
+            self._visitor.leave()
 
     def _timedOut(self) -> None:
         self._timeout = None
         sent = f"only {self._begin.hex(' ')}" if self._begin else "nothing"
-        self._refuse(f"the peer sent {sent} within {self._seconds:g} seconds")
+        self._refuse(
+            f"the peer sent {sent} within {self._seconds:g} seconds "
+            f"(limit detectTimeout: {self._seconds:g})"
+        )
 
     def _refuse(self, why: str) -> None:
         self._stopTimeout()

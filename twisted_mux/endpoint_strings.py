@@ -308,6 +308,12 @@ def _carriers(parsed: MuxString, key: str, value: str) -> dict[str, Any]:
     return {"carriers": carriers}
 
 
+def _admission(parsed: MuxString, key: str, value: str) -> dict[str, Any]:
+    field = _ADMISSION[key]
+    change: dict[str, Any] = {field: _number(key, value, True)}
+    return {"config": replace(parsed.config, **change)}
+
+
 def _protocol(parsed: MuxString, key: str, value: str) -> dict[str, Any]:
     return {"protocol": tuple(name.encode() for name in value.split(","))}
 
@@ -326,11 +332,18 @@ _CONFIG: Mapping[str, tuple[str, bool | None]] = {
     "muxMaxWindow": ("maxWindow", True),
     "muxMaxFrame": ("maxFrame", True),
     "muxMaxStreams": ("maxStreams", True),
+    "muxMaxPending": ("maxPending", True),
+}
+# These as well, where carriers are listened for.
+_ADMISSION: Mapping[str, str] = {
+    "muxMaxSessions": "maxSessions",
+    "muxMaxSessionsPerPeer": "maxSessionsPerPeer",
 }
 
 _Parser = Callable[[MuxString, str, str], dict[str, Any]]
 _ALL = frozenset(Kind)
 _DIALLING = frozenset(kind for kind in Kind if kind.dials)
+_LISTENING = frozenset(Kind) - _DIALLING
 _OPENING = frozenset(kind for kind in Kind if kind.opens)
 
 # The others: for which kinds, and what they say.
@@ -339,6 +352,7 @@ _OPTIONS: Mapping[str, tuple[frozenset[Kind], _Parser]] = {
     "muxName": (_OPENING, _label),
     "muxIdle": (_DIALLING, _idle),
     "muxCarriers": (_DIALLING, _carriers),
+    **dict.fromkeys(_ADMISSION, (_LISTENING, _admission)),
     "muxWait": (frozenset({Kind.LISTEN}), _wait),
     "muxProtocol": (_ALL, _protocol),
     "muxNegotiate": (_ALL, _negotiate),

@@ -50,6 +50,7 @@ from twisted.python.log import ILogContext
 from zope.interface import implementer
 
 from twisted_mux.address import MuxAddress, describeAddress
+from twisted_mux.admission import admissionFor
 from twisted_mux.config import MuxConfig
 from twisted_mux.engine.session import Session
 from twisted_mux.errors import (
@@ -71,6 +72,7 @@ from twisted_mux.wire import codecNamed
 from twisted_mux.wire.base import Codec, Role
 
 if TYPE_CHECKING:
+    from twisted_mux.admission import Visitor
     from twisted_mux.engine.stream import Piece, Stream
 
 #: How many bytes go to the carrier in one write: what its buffer holds before
@@ -123,6 +125,7 @@ class MuxProtocol(Protocol):
     engine: Session
     hostAddress: IAddress
     peerAddress: IAddress
+    _visitor: Visitor | None = None
 
     def __init__(
         self,
@@ -197,7 +200,17 @@ class MuxProtocol(Protocol):
     def _firstReceived(self, data: bytes) -> None:
         del self.dataReceived
         self._noteAddresses()
-        self.dataReceived(data)
+        if self._visitor is None or self._visitor.moved(self.peerAddress):
+            self.dataReceived(data)
+        else:
+            self.abort()
+
+    def admitted(self, visitor: Visitor) -> None:
+        """
+        The carrier counts from now on, until it is closed.
+        """
+        self._visitor = visitor
+        self.whenClosed().addBoth(visitor.leave)
 
     def dataReceived(self, data: bytes) -> None:
         """
@@ -732,6 +745,15 @@ class MuxFactory:
         self.config = config if config is not None else MuxConfig()
         self._sessionStarted = sessionStarted
         self._reactor = reactor
+        self._admission = admissionFor(self.config, self._now)
+
+    def _now(self) -> float:
+        if self._reactor is None:
+            from twisted.internet import reactor
+
+            self._reactor = reactor
+        seconds: float = self._reactor.seconds()
+        return seconds
 
     def doStart(self) -> None:
         """
@@ -749,13 +771,29 @@ class MuxFactory:
 
     def buildProtocol(self, addr: IAddress | None) -> MuxProtocol:
         """
-        A session for a new carrier.
+        A session for a new carrier; if there are too many of them already
+        (C{maxSessions} and C{maxSessionsPerPeer} of the configuration), one
+        that is dropped at once, and never said to have started.
         """
+        admission = self._admission
+        visitor = None if admission is None else admission.enter(addr)
+        if admission is not None and visitor is None:
+            return self._session(None, MuxProtocol.abort)
+        session = self._session(self.streamFactory, self._sessionStarted)
+        if visitor is not None:
+            session.admitted(visitor)
+        return session
+
+    def _session(
+        self,
+        streamFactory: IProtocolFactory | None,
+        started: Callable[[MuxProtocol], object] | None,
+    ) -> MuxProtocol:
         return MuxProtocol(
             self.codec,
             self.role,
             self.config,
-            self.streamFactory,
+            streamFactory,
             reactor=self._reactor,
-            started=self._sessionStarted,
+            started=started,
         )

@@ -144,7 +144,10 @@ def test_moreFromAStranger() -> None:
 
 @pytest.mark.parametrize(
     ("data", "what"),
-    [(b"", "nothing within 3 seconds"), (b"\0", "only 00 within 3 seconds")],
+    [
+        (b"", "nothing within 3 seconds"),
+        (b"\0", "only 00 within 3 seconds"),
+    ],
 )
 def test_silence(data: bytes, what: str) -> None:
     """
@@ -157,7 +160,7 @@ def test_silence(data: bytes, what: str) -> None:
         assert not net.client.reason
         net.clock.advance(2)
     assert len(messages) == 1
-    assert messages[0].endswith("the peer sent " + what)
+    assert messages[0].endswith(f"the peer sent {what} (limit detectTimeout: 3)")
     assert net.client.reason
 
 
