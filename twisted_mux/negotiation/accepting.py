@@ -220,7 +220,10 @@ class _Accepting(Negotiator):
 
     def _timedOut(self, seconds: float) -> None:
         self._timeout = None
-        self._drop(f"no protocol was agreed upon within {seconds:g} seconds")
+        self._drop(
+            f"no protocol was agreed upon within {seconds:g} seconds "
+            f"(limit negotiationTimeout: {seconds:g})"
+        )
 
     def _drop(self, why: str) -> None:
         self._log.warn(
