@@ -58,6 +58,7 @@ from twisted_mux.errors import (
     LimitExceeded,
     MuxError,
     NotSupported,
+    ProtocolError,
     SessionClosed,
     UsageError,
 )
@@ -68,7 +69,7 @@ from twisted_mux.reasons import SessionLost
 from twisted_mux.statistics import SessionStatistics
 from twisted_mux.stream_endpoints import SessionClientEndpoint, SessionServerEndpoint
 from twisted_mux.transport import StreamTransport
-from twisted_mux.wire import codecNamed
+from twisted_mux.wire import codecNamed, stranger
 from twisted_mux.wire.base import Codec, Role
 
 if TYPE_CHECKING:
@@ -200,10 +201,17 @@ class MuxProtocol(Protocol):
     def _firstReceived(self, data: bytes) -> None:
         del self.dataReceived
         self._noteAddresses()
-        if self._visitor is None or self._visitor.moved(self.peerAddress):
-            self.dataReceived(data)
-        else:
+        if self._visitor is not None and not self._visitor.moved(self.peerAddress):
             self.abort()
+            return
+        what = stranger(data)
+        if what is None:
+            self.dataReceived(data)
+            return
+        # In words: to take it for frames tells nobody anything, and to some wires
+        # (mplex, vtmux) it would not even be wrong.
+        self.engine.fail(ProtocolError(f"the peer {what}"))
+        self._flush()
 
     def admitted(self, visitor: Visitor) -> None:
         """

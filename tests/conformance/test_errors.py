@@ -92,6 +92,39 @@ def strayKey(pair: SessionPair) -> Any:
     return key
 
 
+@pytest.mark.parametrize(
+    ("begin", "text"),
+    [
+        (b"GET / HTTP/1.1\r\nHost: x\r\n\r\n", "the peer seems to speak HTTP"),
+        (b"HTTP/1.1 400 Bad Request\r\n\r\n", "the peer seems to speak HTTP"),
+        (b"SSH-2.0-OpenSSH_9.6\r\n", "the peer seems to speak SSH"),
+        (
+            bytes.fromhex("16030100c8010000c40303") + bytes(60),
+            "the peer seems to speak TLS (wrap the endpoint in tls: or ssl:)",
+        ),
+        (
+            bytes.fromhex("15030100020246"),
+            "the peer seems to speak TLS (wrap the endpoint in tls: or ssl:)",
+        ),
+    ],
+)
+def test_strangers(pair: SessionPair, outcome: Watch, begin: bytes, text: str) -> None:
+    """
+    Whoever speaks something well known is told apart on every wire, on either side, and
+    named in the log.
+    """
+    ends = [outcome(session.whenClosed()) for session in (pair.client, pair.server)]
+    with logged() as lines:
+        pair.client.dataReceived(begin)
+        pair.server.dataReceived(begin)
+        pair.pump()
+    assert lines == [f"{each(pair)} ended: {text}" for each in (clientOf, serverOf)]
+    for end in ends:
+        assert str(end.failed(ProtocolError)).endswith(text)
+    for session in (pair.client, pair.server):
+        assert not session.engine.streams
+
+
 def test_goAwayCodes(pair: SessionPair, outcome: Watch) -> None:
     """
     The code of a go-away is named, at whoever gets it.

@@ -19,15 +19,15 @@ from types import MappingProxyType
 from twisted_mux.errors import ProtocolError, UnknownWire
 from twisted_mux.wire.base import Codec, Match
 
-__all__ = ["UnknownBytes", "codecNamed", "detect", "wireNames", "wires"]
+__all__ = ["UnknownBytes", "codecNamed", "detect", "stranger", "wireNames", "wires"]
 
 #: How many of a connection's first bytes L{detect} looks at.
 DETECT_BYTES = 64
 
-#: What else may talk to a port by mistake: what it is, how it starts, and what
-#: to do about it.  None of it can be taken for a wire protocol.
+#: What else may talk to us by mistake: what it is, how it starts, on either side,
+#: and what to do about it.  None of it can be taken for a wire protocol.
 _STRANGERS = (
-    ("TLS", (b"\x16\x03",), "wrap the endpoint in tls: or ssl:"),
+    ("TLS", (b"\x16\x03", b"\x15\x03"), "wrap the endpoint in tls: or ssl:"),
     ("SSH", (b"SSH-",), ""),
     (
         "the PROXY protocol",
@@ -36,9 +36,12 @@ _STRANGERS = (
     ),
     (
         "HTTP",
-        tuple(
-            method + b" "
-            for method in b"CONNECT DELETE GET HEAD OPTIONS PATCH POST PRI PUT".split()
+        (
+            b"HTTP/1.",
+            *(
+                method + b" "
+                for method in b"CONNECT DELETE GET HEAD OPTIONS PATCH POST PRI PUT".split()
+            ),
         ),
         "",
     ),
@@ -117,11 +120,21 @@ def detect(prefix: bytes) -> type[Codec] | None:
     raise UnknownBytes(f"could be {names}: the peer {_describe(begin)}")
 
 
-def _describe(begin: bytes) -> str:
+def stranger(begin: bytes) -> str | None:
     """
-    What a peer sent, in words where it is something well known.
+    Are a connection's first bytes those of something well known that is no wire
+    protocol?
+
+    @return: in words what the peer does, or C{None}.
     """
     for what, starts, remedy in _STRANGERS:
         if begin.startswith(starts):
             return f"seems to speak {what}" + (f" ({remedy})" if remedy else "")
-    return f"sent {begin[:16].hex(' ')}"
+    return None
+
+
+def _describe(begin: bytes) -> str:
+    """
+    What a peer sent, in words where it is something well known.
+    """
+    return stranger(begin) or f"sent {begin[:16].hex(' ')}"
