@@ -255,7 +255,7 @@ def test_smallChunks(wire: str, monkeypatch: pytest.MonkeyPatch) -> None:
     costs no more memory than its session's budget, however its data is cut.  If bytes
     alone were counted, and kept as they came, it would be many times as much.
     """
-    budget = 128 * KIB
+    budget = 32 * KIB
 
     def memory(window: int) -> int:
         scene = Scene(
