@@ -221,7 +221,9 @@ class AcceptedCarriers(Carriers):
         @return: fires when the port is closed.
         """
         self._opens = False
-        self._failWaiting(Failure(NoPeer("no peer is waited for any more")))
+        self._failWaiting(
+            Failure(NoPeer(f"no peer is waited for any more at {self.label}"))
+        )
         return succeed(None) if self.listener else self._closePort()
 
     def assign(self, connecting: Connecting) -> None:
@@ -235,7 +237,12 @@ class AcceptedCarriers(Carriers):
             return
         if len(self._waiting) >= MAX_WAITING:
             connecting.fail(
-                Failure(NoPeer(f"no peer has dialled in, and {MAX_WAITING} wait"))
+                Failure(
+                    NoPeer(
+                        f"no peer has dialled in at {self.label}, and {MAX_WAITING} "
+                        "connects wait"
+                    )
+                )
             )
             return
         self._waiting[connecting] = self.reactor.callLater(
@@ -257,7 +264,10 @@ class AcceptedCarriers(Carriers):
         del self._waiting[connecting]
         connecting.fail(
             Failure(
-                NoPeer(f"no peer has dialled in within {connecting.wait:g} seconds")
+                NoPeer(
+                    f"no peer has dialled in at {self.label} within "
+                    f"{connecting.wait:g} seconds"
+                )
             )
         )
 

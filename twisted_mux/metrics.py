@@ -16,6 +16,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
+from twisted_mux.errors import UsageError
 from twisted_mux.snapshot import Snapshot, TunnelFigures, WireFigures
 
 if TYPE_CHECKING:
@@ -86,7 +87,7 @@ _TUNNEL_COUNTERS: tuple[tuple[str, str, Callable[[TunnelFigures], float]], ...] 
 )
 
 
-class MetricsMissing(Exception):
+class MetricsMissing(UsageError):
     """
     C{prometheus_client} is not installed.
     """

@@ -94,7 +94,10 @@ class Opening(StreamWatcher):
             transport.connectionOpened(protocol)
         except BaseException:
             if self._over:
-                self._log.failure("raised when the opening had been cancelled")
+                self._log.failure(
+                    "a factory on {session} raised when its opening had been cancelled",
+                    session=self._mux.describe(),
+                )
             else:
                 self._drop(Failure())
             return

@@ -628,7 +628,10 @@ class StreamTransport:
                 log.callWithContext(context, producer.stopProducing)
             except BaseException:
                 self._log.failure(
-                    "stopProducing of {producer!r} raised", producer=producer
+                    "stream {stream} of {session}: stopProducing of {producer!r} raised",
+                    stream=self.streamId,
+                    session=self._mux.describe(),
+                    producer=producer,
                 )
         watcher = self._watcher
         self._watcher = None
@@ -639,7 +642,10 @@ class StreamTransport:
                 )
             except BaseException:
                 self._log.failure(
-                    "connectionLost of {protocol!r} raised", protocol=protocol
+                    "stream {stream} of {session}: connectionLost of {protocol!r} raised",
+                    stream=self.streamId,
+                    session=self._mux.describe(),
+                    protocol=protocol,
                 )
         if watcher is not None:
             watcher.lost(reason)

@@ -191,6 +191,41 @@ def test_sayingNothing() -> None:
     honest()
 
 
+@pytest.mark.parametrize(
+    "wire",
+    [name for name in wireNames() if not codecNamed(name).capabilities.addressed],
+)
+def test_slowly(wire: str) -> None:
+    """
+    What is allowed at once is allowed again so much per second, and no more: frames
+    without effect, and resets.
+    """
+    resets = codecNamed(wire).capabilities.reset
+
+    def ends(perSecond: int, kind: str) -> bool:
+        scene = Scene(wire)
+        key = scene.open()
+        idle = scene.codec.payloadHeader(key, 0)
+        for _ in range(20):
+            for _ in range(perSecond):
+                if kind == "idle":
+                    scene.raw.carrier.write(idle)
+                else:
+                    key = scene.key()
+                    frames = scene.opening(key) + scene.codec.encodeReset(key)
+                    scene.raw.carrier.write(frames)
+            scene.clock.advance(1)
+            scene.raw.received.clear()
+            if scene.engine.over:
+                break
+        scene.honest()
+        return bool(scene.engine.over)
+
+    for kind in ("idle", "reset") if resets else ("idle",):
+        assert not ends(100, kind)
+        assert ends(200, kind)
+
+
 @everyWire
 def test_framesOfATurn(wire: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """

@@ -362,7 +362,9 @@ def test_nobodyDialsIn() -> None:
     net.clock.advance(2)
     failure = failureOf(deferred)
     assert failure.check(NoPeer, TwistedTimeout)
-    assert failure.getErrorMessage() == "no peer has dialled in within 5 seconds"
+    assert failure.getErrorMessage() == (
+        "no peer has dialled in at Network within 5 seconds"
+    )
     net.dialIn()
     assert resultOf(net.connect())
     assert not net.client._source.current()._waiting
@@ -373,7 +375,7 @@ def test_tooManyWait() -> None:
     waiting = [net.client.connect(Peers()) for _ in range(MAX_WAITING)]
     failure = failureOf(net.connect())
     assert failure.check(NoPeer)
-    assert "1000 wait" in failure.getErrorMessage()
+    assert "1000 connects wait" in failure.getErrorMessage()
     for deferred in waiting:
         assert pending(deferred)
         deferred.cancel()

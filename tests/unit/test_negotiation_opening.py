@@ -169,6 +169,7 @@ def test_openerTimesOut(negotiate: str) -> None:
     assert str(error).endswith(
         "no protocol was agreed upon within 10 seconds"
         + (", but '/a' refused" if negotiate == "simple" else "")
+        + " (limit negotiationTimeout: 10)"
     )
     assert acceptor.stream.events[-1] is StreamReset
     assert acceptor.factory.numPorts == 0

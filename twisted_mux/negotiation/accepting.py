@@ -233,7 +233,9 @@ class _Accepting(Negotiator):
             handshake=self._negotiate,
             why=why,
         )
-        self.stream.refuse(HandshakeError(f"{self._negotiate}: {why}"))
+        self.stream.refuse(
+            HandshakeError(f"stream {self.stream.streamId}: {self._negotiate}: {why}")
+        )
 
     def lost(self, reason: Failure) -> None:
         self._stopTimeout()

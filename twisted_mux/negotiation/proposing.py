@@ -226,8 +226,11 @@ class _Proposing:
         assert self._proposal is not None
         stream = self._proposal.stream
         self._proposal = None
-        self._fail(self._failure(NegotiationFailed, str(error)))
-        stream.refuse(error)
+        text = f"stream {stream.streamId}: {error}"
+        self._fail(self._failure(NegotiationFailed, text))
+        stream.refuse(
+            HandshakeError(f"stream {stream.streamId}: {self._negotiate}: {error}")
+        )
 
     def lost(self, proposal: _Proposal, reason: Failure) -> None:
         """
@@ -265,6 +268,7 @@ class _Proposing:
         text = f"no protocol was agreed upon within {seconds:g} seconds"
         if self._refused:
             text += f", but {', '.join(map(show, self._refused))} refused"
+        text += f" (limit negotiationTimeout: {seconds:g})"
         self._fail(self._failure(NegotiationTimeout, text))
 
     def _failure(self, kind: type[NegotiationFailed], text: str) -> Failure:

@@ -26,6 +26,8 @@ from collections.abc import Generator
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv6Address
 
+from twisted_mux.errors import PeerError
+
 __all__ = ["LIMIT", "Cause", "Credentials", "Negotiation", "Refused"]
 
 #: Bytes that a request may have, with all that goes before it.
@@ -60,7 +62,7 @@ class Cause(enum.Enum):
     ADDRESS_TYPE = 8
 
 
-class Refused(Exception):
+class Refused(PeerError):
     """
     The client does not get what it wants.
 
