@@ -119,8 +119,10 @@ class MuxConfig:
     @ivar detectTimeout: seconds in which a listener that accepts several wires
         must have got the bytes that tell which.
     @ivar frameTimeout: seconds in which a header that has begun must be whole.
-    @ivar writeTimeout: seconds for which the carrier may take nothing at all
-        of what is to be sent.  0 is for ever.
+    @ivar writeTimeout: seconds for which the carrier may take nothing more
+        because its buffer has not got empty; with some 64 KiB in that, a link
+        of less than about 2 KiB per second is taken for one that stands still.
+        0 is for ever.
     @ivar negotiationTimeout: seconds in which both sides must have agreed on
         a stream's protocol, where protocols have names
         (L{twisted_mux.negotiation}).  0 is for ever.

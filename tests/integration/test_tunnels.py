@@ -561,5 +561,32 @@ def test_strangerAtCarriersPort(programs: Programs, web: tuple[int, str]) -> Non
     with connect(program.port) as stranger:
         stranger.sendall(b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n")
         isReset(stranger)
-    assert len(program.saw("session with 127.* ended")) == 1
+    (line,) = program.saw("session with 127.* ended")
+    assert "the peer seems to speak HTTP" in line
     assert program.terminate() == 0
+
+
+def test_tooManyCarriers(
+    programs: Programs, web: tuple[int, str], tmp_path: Path
+) -> None:
+    """
+    How many carriers there may be is said in the string, in a file as well; one too
+    many is refused, with a line in the log, and the others go on.
+    """
+    file = tmp_path / "tunnels.toml"
+    file.write_text(
+        f"""
+        [tunnels.web]
+        from = "mux:tcp:0:muxMaxSessions=9:muxMaxSessionsPerPeer=1"
+        to = "tcp:127.0.0.1:{web[0]}"
+        """
+    )
+    server = programs.mux("--config", str(file))
+    client = programs.tunnel("tcp:0", f"mux:tcp:127.0.0.1:{server.port}")
+    assert curl(client.port, "small") == b"small\n"
+    with connect(server.port) as stranger:
+        isReset(stranger)
+    (line,) = server.saw("carrier from 127.* refused")
+    assert "1 sessions from 127.0.0.1 are open (limit maxSessionsPerPeer: 1)" in line
+    assert curl(client.port, "small") == b"small\n"
+    assert [program.terminate() for program in (client, server)] == [0, 0]

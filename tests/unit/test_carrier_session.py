@@ -53,7 +53,7 @@ def test_noHandshake(wire: str) -> None:
     assert not port.carriersAccepted
     assert not network.clock.getDelayedCalls()
     assert messages == [
-        "carrier from 192.0.2.1:49152 refused: the peer sent nothing within 10 seconds"
+        "carrier from 192.0.2.1:49152 refused: the peer sent nothing within 10 seconds (limit detectTimeout: 10)"
         if wire == "auto"
         else "carrier from 192.0.2.1:49152 refused: User timeout caused connection "
         "failure: no TLS handshake within 30 seconds."
