@@ -91,6 +91,7 @@ FIELDS: list[tuple[str, Any]] = [
     ("muxMaxWindow=1048576", {"maxWindow": 1048576}),
     ("muxMaxFrame=4096", {"maxFrame": 4096}),
     ("muxMaxStreams=5", {"maxStreams": 5}),
+    ("muxMaxPending=0", {"maxPending": 0}),
     ("muxOpen=ack:muxMaxStreams=5", {"opening": "ack", "maxStreams": 5}),
 ]
 
@@ -130,7 +131,24 @@ def test_otherOptions(kind: Kind, options: str, expected: dict[str, Any]) -> Non
     assert {name: getattr(parsed, name) for name in expected} == expected
 
 
+@pytest.mark.parametrize("kind", [Kind.SERVER, Kind.LISTEN])
+def test_admission(kind: Kind) -> None:
+    """
+    How many carriers there may be, where they are listened for.
+    """
+    parsed = parse(kind, "tcp:7000:muxMaxSessions=100:muxMaxSessionsPerPeer=3")
+    assert parsed.config == MuxConfig(maxSessions=100, maxSessionsPerPeer=3)
+    assert parsed.sharedBy != parse(kind, "tcp:7000").sharedBy
+
+
 WRONG: list[tuple[Kind, str, str]] = [
+    (Kind.CLIENT, "tcp:h:1:muxMaxSessions=5", "muxMaxSessions means nothing for mux: "),
+    (
+        Kind.DIAL,
+        "tcp:h:1:muxMaxSessionsPerPeer=5",
+        "PerPeer means nothing for mux-dial",
+    ),
+    (Kind.SERVER, "tcp:1:muxMaxSessions=many", "muxMaxSessions must be a whole number"),
     (Kind.CLIENT, "", "mux: as a client needs a carrier"),
     (Kind.LISTEN, "wire=smux1", "mux-listen: needs a carrier"),
     (Kind.SERVER, "endpoint=", "endpoint= is empty"),
