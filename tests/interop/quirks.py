@@ -309,6 +309,30 @@ def smuxEarlyData() -> None:
     print(f"data right after its SYN is lost | go-smux | {lost} times of 100")
 
 
+def lastIds() -> None:
+    """
+    A stream with the last id that there is, which says something and ends.
+    """
+    last = 0xFFFFFFFF
+    each("the last id", y(0, SYN, last, 5, b"echo\n"), y(0, FIN, last, 2, b"hi"))
+    for name, parts in {
+        "go-smux": (s(0, last), s(2, last, b"echo\nhi"), s(1, last)),
+        "rust-smux": (s(0, last), s(2, last, b"echo\nhi"), s(1, last)),
+        "net-mux": (n(0, SYN, last, 5, b"echo\n"), n(0, FIN, last, 2, b"hi")),
+    }.items():
+        case = Case(name, keepalive=0)
+        case.send(*parts)
+        print(f"the last id | {name} | {case.hear(0.5)} | {case.told()}")
+        case.close()
+    # The last one of ours: 60 bits, and the tag behind them.
+    case = Case("go-mplex")
+    for tag, body in ((0, b"x"), (2, b"echo\nhi"), (4, b"")):
+        head = bytes((0xF8 | tag, *[0xFF] * 7, 0x7F))
+        case.send(head + bytes((len(body),)) + body)
+    print(f"the last id | go-mplex | {case.hear(0.5)} | {case.told()}")
+    case.close()
+
+
 def smuxEarlyEnd() -> None:
     """
     We refuse a stream as soon as its SYN is there, and once more when it sends data.
@@ -587,6 +611,7 @@ CASES: list[Callable[[], None]] = [
     smuxHalfCloseLoses,
     smuxEarlyData,
     smuxEarlyEnd,
+    lastIds,
     vtSplit,
     vtBufferBoundary,
     vtCases,
