@@ -14,9 +14,11 @@ import inspect
 import re
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import fields
+from importlib import import_module
 from pathlib import Path
 from typing import Any, cast
 
+import twisted_mux
 from twisted_mux.config import KIB, MIB, MuxConfig
 from twisted_mux.engine.states import TRANSITIONS, Event, State
 from twisted_mux.tap import Options
@@ -270,6 +272,24 @@ def frames(name: str) -> str:
     )
 
 
+def names() -> str:
+    """
+    What the package exports.
+    """
+    rows = []
+    for name in sorted(twisted_mux.__all__):
+        thing = getattr(twisted_mux, name)
+        # Where pydoctor has it: what a module lists as its own stays there.
+        own = name in getattr(import_module(thing.__module__), "__all__", ())
+        where = f"{thing.__module__ if own else 'twisted_mux'}.{name}"
+        role = "class" if inspect.isclass(thing) else "func"
+        first = (inspect.getdoc(thing) or "").split("\n\n")[0]
+        # Its first sentence.
+        said = re.split(r"(?<=\.)\s", plain(first))[0].replace("::", ".")
+        rows.append([f"{{py:{role}}}`{name} <{where}>`", said])
+    return table(["name", "is"], rows)
+
+
 def _wireParts() -> dict[str, Callable[[], str]]:
     parts: dict[str, Callable[[], str]] = {
         "capabilities": lambda: capabilities(*wires())
@@ -292,6 +312,7 @@ PARTS: dict[str, Callable[[], str]] = {
     "config": config,
     "customs": customs,
     "options": options,
+    "names": names,
     **_wireParts(),
 }
 
