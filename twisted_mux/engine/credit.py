@@ -4,7 +4,7 @@ The arithmetic of windows, and nothing else.
 Each direction of a stream has one counter that changes with every frame: what
 may still come (C{receiveCredit}) or still be sent (C{sendCredit}).  Next to it
 stands the sum of all that was ever granted, so that the totals follow by
-subtraction, and no frame pays for counting them:
+subtraction, and no frame pays for counting them::
 
     received = granted - receiveCredit        sent = allowed - sendCredit
 
