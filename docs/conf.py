@@ -54,7 +54,7 @@ pydoctor_args = [
     # The method that stands in for it until the first bytes have come.
     "--privacy=HIDDEN:twisted_mux.MuxProtocol.dataReceived 0",
     "--html-output={outdir}/api",
-    *(f"--intersphinx-file={each.path}::{each.url}" for each in foreign),
+    *(f"--intersphinx-file={each.path}::{each.url.rstrip('/')}" for each in foreign),
 ]
 pydoctor_url_path = "api/"
 

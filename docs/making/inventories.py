@@ -18,7 +18,7 @@ import re
 import sys
 import zlib
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -64,7 +64,13 @@ def write(root: Path, folder: Path) -> list[Inventory]:
     @param root: of the project.
     @param folder: where they go.
     """
-    found = [entry for name in usedNames(root) for entry in _lookUp(name)]
+    used = usedNames(root)
+    found = [entry for name in used for entry in _lookUp(name)]
+    found += [
+        (project, replace(entry, name=name.rpartition(".")[2]))
+        for name in used & importedNames(root)
+        for project, entry in _lookUp(name)
+    ]
     folder.mkdir(parents=True, exist_ok=True)
     inventories = []
     for name, url in (("Twisted", TWISTED), ("Python", PYTHON)):
@@ -95,6 +101,22 @@ def usedNames(root: Path) -> set[str]:
         for target in re.findall(r"\{py:\w+\}`([^`]*)`", path.read_text("utf-8")):
             names.update(_DOTTED.findall(target))
     return {name for name in names if not name.startswith("twisted_mux")}
+
+
+def importedNames(root: Path) -> set[str]:
+    """
+    The names of Twisted's that modules import.  Docstrings call those by their last
+    part, and pydoctor does not know any more which module a docstring is from if the
+    package exports what it is of.
+    """
+    return {
+        f"{node.module}.{alias.name}"
+        for path in (root / "twisted_mux").rglob("*.py")
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, ast.ImportFrom)
+        and (node.module or "").startswith("twisted.")
+        for alias in node.names
+    }
 
 
 def _lookUp(name: str) -> Iterator[tuple[str, Entry]]:
