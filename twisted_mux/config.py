@@ -37,6 +37,7 @@ _LEAST = {
     "maxStreams": 1,
     "sendBuffer": 1,
     "turnBytes": 1,
+    "readSize": 1,
     "resetBurst": 1,
     "idleBurst": 1,
     "controlBacklog": KIB,
@@ -116,6 +117,9 @@ class MuxConfig:
         producer is paused (the transport's C{bufferSize}).
     @ivar turnBytes: bytes delivered or sent in one reactor turn before others
         get theirs.
+    @ivar readSize: bytes that are read from the carrier at once, at most, while
+        data comes in bulk, where the carrier is a socket; otherwise it is what
+        Twisted reads.
     @ivar detectTimeout: seconds in which a listener that accepts several wires
         must have got the bytes that tell which.
     @ivar frameTimeout: seconds in which a header that has begun must be whole.
@@ -164,6 +168,7 @@ class MuxConfig:
     rememberedStreams: int = 1024
     sendBuffer: int = 64 * KIB
     turnBytes: int = 256 * KIB
+    readSize: int = 256 * KIB
     detectTimeout: float = 10
     frameTimeout: float = 60
     writeTimeout: float = 30

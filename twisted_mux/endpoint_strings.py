@@ -333,6 +333,7 @@ _CONFIG: Mapping[str, tuple[str, bool | None]] = {
     "muxMaxFrame": ("maxFrame", True),
     "muxMaxStreams": ("maxStreams", True),
     "muxMaxPending": ("maxPending", True),
+    "muxReadSize": ("readSize", True),
 }
 # These as well, where carriers are listened for.
 _ADMISSION: Mapping[str, str] = {

@@ -22,10 +22,8 @@ to be sent.
 
 from __future__ import annotations
 
-import socket
 from collections import deque
 from collections.abc import Callable, Iterable
-from contextlib import suppress
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any, cast
 
@@ -33,13 +31,11 @@ from twisted.internet.defer import Deferred, fail
 from twisted.internet.error import ConnectionDone
 from twisted.internet.interfaces import (
     IAddress,
-    IConsumer,
     IDelayedCall,
     IProtocol,
     IProtocolFactory,
     IPushProducer,
     IStreamClientEndpoint,
-    ITCPTransport,
     ITransport,
 )
 from twisted.internet.protocol import Protocol, connectionDone
@@ -51,6 +47,7 @@ from zope.interface import implementer
 
 from twisted_mux.address import MuxAddress, describeAddress
 from twisted_mux.admission import admissionFor
+from twisted_mux.carrier import Carrier, carrierOf
 from twisted_mux.config import MuxConfig
 from twisted_mux.engine.session import Session
 from twisted_mux.errors import (
@@ -74,7 +71,7 @@ from twisted_mux.wire.base import Codec, Role
 
 if TYPE_CHECKING:
     from twisted_mux.admission import Visitor
-    from twisted_mux.engine.stream import Piece, Stream
+    from twisted_mux.engine.stream import Stream
 
 #: How many bytes go to the carrier in one write: what its buffer holds before
 #: it pauses us.
@@ -84,16 +81,13 @@ BATCH = 64 * 1024
 _LEAST_CHARGE = 4096
 #: Seconds that a carrier has to close before it is aborted.
 CLOSE_TIMEOUT = 5.0
-# How much unsent data the kernel is given, in bytes, where the carrier is TCP
-# and the platform can: what is in there can't be overtaken any more.
-_KERNEL_BACKLOG = 128 * 1024
 
 
 class _LogContext(dict[str, object]):
     """
-    The context in which a chunk is dealt with: C{copy}, which is how it is
-    read, makes out whose payload is being delivered at that moment, so that
-    nobody has to note it for each frame.
+    The context in which protocols of streams are called: C{copy}, which is how
+    it is read, makes out whose that is at that moment, so that nobody has to
+    note it for each frame.
     """
 
     def __init__(self, mux: MuxProtocol) -> None:
@@ -124,6 +118,7 @@ class MuxProtocol(Protocol):
 
     _log = Logger()
     engine: Session
+    _carrier: Carrier
     hostAddress: IAddress
     peerAddress: IAddress
     _visitor: Visitor | None = None
@@ -148,15 +143,17 @@ class MuxProtocol(Protocol):
         self._tickCall: IDelayedCall | None = None
         self._closeCall: IDelayedCall | None = None
         self._laters: list[Callable[[], None]] = []
+        # The stream (and its protocol) of which something other than payload is
+        # being told.
+        self._telling: tuple[StreamTransport, object] | None = None
         self.aborting: dict[Stream, StreamTransport] = {}
         self._waiting: deque[Opening] = deque()
         self._pings: dict[int, Deferred[float]] = {}
         self._whenClosed: list[Deferred[None]] = []
-        self._carrierPaused = False
-        self._readingPaused = False
         self._ended = False
         self._error: MuxError | None = None
         self._closedByUs = False
+        self._bytesWritten = 0
         self._closing = False
         self._lostReason: Failure | None = None
 
@@ -181,11 +178,13 @@ class MuxProtocol(Protocol):
         # All else happens in this thread, the reactor's.
         self._contexts = context.theContextTracker.currentContext().contexts
         self._context = {**self._contexts[-1], ILogContext: _LogContext(self)}
-        _tuneCarrier(transport)
+        self._carrier = carrierOf(
+            transport, self, self.config.turnBytes, self.config.readSize, self._seconds
+        )
         self.engine = Session(
             self._codec, self._role, self.config, self, self._seconds()
         )
-        cast(IConsumer, transport).registerProducer(self, True)
+        self._carrier.start()
         if self._started is not None:
             self._started(self)
 
@@ -224,6 +223,11 @@ class MuxProtocol(Protocol):
         """
         The carrier delivers.
         """
+        carrier = self._carrier
+        if len(data) >= carrier.fullChunk:
+            carrier.readMore()
+        elif len(data) < carrier.smallChunk:
+            carrier.readLess()
         # context.call, in a tenth of its time: this is done for every chunk.
         self._contexts.append(self._context)
         try:
@@ -271,14 +275,14 @@ class MuxProtocol(Protocol):
         """
         The carrier's buffer is full.
         """
-        self._carrierPaused = True
+        self._carrier.full = True
         self.engine.pauseWriting(self._seconds())
 
     def resumeProducing(self) -> None:
         """
         The carrier's buffer is empty.
         """
-        self._carrierPaused = False
+        self._carrier.full = False
         self.engine.resumeWriting()
         self._flush()
 
@@ -286,7 +290,7 @@ class MuxProtocol(Protocol):
         """
         The carrier takes nothing more; C{connectionLost} follows.
         """
-        self._carrierPaused = True
+        self._carrier.full = True
 
     # IMuxSession
 
@@ -389,7 +393,7 @@ class MuxProtocol(Protocol):
         """
         if not self.over:
             self._closedByUs = True
-        _abort(cast(ITransport, self.transport))
+        self._carrier.abort()
 
     def whenClosed(self) -> Deferred[None]:
         """
@@ -417,8 +421,8 @@ class MuxProtocol(Protocol):
             roundTrip=engine.liveness.lastRoundTrip,
             idleSeconds=engine.idleSeconds(self._seconds()),
             draining=engine.draining,
-            reading=not self._readingPaused,
-            writing=not self._carrierPaused,
+            reading=self._carrier.reading,
+            writing=not self._carrier.full,
             bytesSent=engine.bytesSent,
             **asdict(engine.counters),
         )
@@ -431,6 +435,28 @@ class MuxProtocol(Protocol):
         """
         self._laters.append(function)
         self.wake(False)
+
+    def tell(
+        self,
+        transport: StreamTransport,
+        protocol: object,
+        function: Callable[..., object],
+        *args: object,
+    ) -> None:
+        """
+        Call C{function} in the log context of a stream with that protocol.
+        """
+        # As for chunks: log.callWithContext takes ten times as long, most of it
+        # for a prefix that nobody asks for.
+        before = self._telling
+        self._telling = (transport, protocol)
+        contexts = self._contexts
+        contexts.append(self._context)
+        try:
+            function(*args)
+        finally:
+            contexts.pop()
+            self._telling = before
 
     def openingCancelled(self, opening: Opening) -> None:
         """
@@ -487,8 +513,11 @@ class MuxProtocol(Protocol):
 
     def currentPrefix(self) -> str:
         """
-        The log prefix of the stream whose payload is being delivered.
+        The log prefix of the stream whose protocol is being called.
         """
+        if self._telling is not None:
+            transport, protocol = self._telling
+            return transport.prefixFor(protocol)
         current = self.engine.current
         handler = None if current is None else current.handler
         return (
@@ -630,54 +659,48 @@ class MuxProtocol(Protocol):
         carrier's reading and to the session's end.
         """
         engine = self.engine
-        room = self.config.turnBytes
-        while not self._carrierPaused and engine.hasOutput:
+        carrier = self._carrier
+        room = carrier.burst
+        while not carrier.full and engine.hasOutput:
             if room <= 0:
                 self.wake(False)
                 break
-            room -= max(_LEAST_CHARGE, self._write(engine.takeOutput(BATCH)))
+            room -= max(_LEAST_CHARGE, self._write())
             engine.settle()
-        if engine.reading is self._readingPaused and not self._ended:
-            self._pauseReading(not engine.reading)
+        if (
+            engine.reading is not carrier.reading
+            and not self._ended
+            and self._lostReason is None
+        ):
+            carrier.read(engine.reading)
         if engine.draining and engine.drained:
             engine.finish()
         if self._ended and not self._closing:
-            self._write(engine.takeOutput(BATCH))
+            self._write()
             self._closeCarrier()
 
-    def _write(self, pieces: list[Piece]) -> int:
-        # Joined here, once: a transport joins again only what comes in several
-        # writes.
-        data = b"".join(pieces)
-        if data:
-            cast(ITransport, self.transport).write(data)
-        return len(data)
-
-    def _pauseReading(self, paused: bool) -> None:
-        self._readingPaused = paused
-        producer = cast(IPushProducer, self.transport)
-        if self._lostReason is not None:
-            return
-        if paused:
-            producer.pauseProducing()
-        else:
-            producer.resumeProducing()
+    def _write(self) -> int:
+        engine = self.engine
+        pieces = engine.takeOutput(BATCH)
+        before = self._bytesWritten
+        self._bytesWritten = engine.bytesSent
+        size = self._bytesWritten - before
+        if engine.overtook():
+            self._carrier.overtaken(self._seconds())
+        if size:
+            self._carrier.write(pieces, size)
+        return size
 
     def _closeCarrier(self) -> None:
         self._closing = True
         self._cancel("_tickCall")
-        transport = cast(Any, self.transport)
-        if self._readingPaused:
-            # It has to notice that the peer closes, too.
-            transport.resumeProducing()
-        transport.unregisterProducer()
-        transport.loseConnection()
+        self._carrier.close()
         if self._lostReason is None:
             self._closeCall = self.reactor.callLater(CLOSE_TIMEOUT, self._closeNow)
 
     def _closeNow(self) -> None:
         self._closeCall = None
-        _abort(cast(ITransport, self.transport))
+        self._carrier.abort()
 
     def _cancel(self, name: str) -> None:
         call: IDelayedCall | None = getattr(self, name)
@@ -685,34 +708,6 @@ class MuxProtocol(Protocol):
             setattr(self, name, None)
             if call.active():
                 call.cancel()
-
-
-def _abort(transport: Any) -> None:
-    abort = getattr(transport, "abortConnection", None)
-    if abort is not None:
-        abort()
-    else:
-        transport.unregisterProducer()
-        transport.loseConnection()
-
-
-def _tuneCarrier(transport: object) -> None:
-    """
-    Frames are made to be sent at once, and what the kernel holds can't be
-    overtaken.
-    """
-    if not ITCPTransport.providedBy(transport):
-        return
-    tcp = cast(Any, transport)
-    tcp.setTcpNoDelay(True)
-    option = getattr(
-        socket, "TCP_NOTSENT_LOWAT", 25 if hasattr(socket, "TCP_CORK") else None
-    )
-    handle = tcp.getHandle() if hasattr(tcp, "getHandle") else None
-    if option is not None and isinstance(handle, socket.socket):
-        # A kernel that does not know the option does without.
-        with suppress(OSError):
-            handle.setsockopt(socket.IPPROTO_TCP, option, _KERNEL_BACKLOG)
 
 
 @implementer(IProtocolFactory)

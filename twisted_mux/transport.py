@@ -27,7 +27,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, cast
 
-from twisted.internet.error import ConnectionAborted, ConnectionDone
+from twisted.internet.error import ConnectionAborted
 from twisted.internet.interfaces import (
     IConsumer,
     IHalfCloseableProtocol,
@@ -38,8 +38,8 @@ from twisted.internet.interfaces import (
     IPushProducer,
     ITCPTransport,
 )
+from twisted.internet.protocol import connectionDone
 from twisted.logger import Logger
-from twisted.python import log
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
@@ -298,7 +298,12 @@ class StreamTransport:
         """
         As that of a TCP connection, with the stream's id for its number.
         """
-        protocol: object = self._stream.receiver
+        return self.prefixFor(self._stream.receiver)
+
+    def prefixFor(self, protocol: object) -> str:
+        """
+        L{logPrefix}, if that were the protocol.
+        """
         if ILoggingContext.providedBy(protocol):
             prefix = cast(Any, protocol).logPrefix()
         else:
@@ -355,7 +360,7 @@ class StreamTransport:
         self._stream.pauseReading()
         self.disconnecting = 1
         if self._writeDisconnected:
-            self._lost(Failure(ConnectionDone()))
+            self._lost(connectionDone)
             return
         self._endWhenFlushed()
 
@@ -518,7 +523,7 @@ class StreamTransport:
         """
         aware: Any = IHalfCloseableProtocol(self._stream.receiver, None)
         if aware is None:
-            self._lost(Failure(ConnectionDone()))
+            self._lost(connectionDone)
         else:
             self._call(aware.readConnectionLost)
 
@@ -563,7 +568,7 @@ class StreamTransport:
         All that was written has been taken, and the end behind it.
         """
         if self.disconnecting:
-            self._lost(Failure(ConnectionDone()))
+            self._lost(connectionDone)
             return
         self._writeDisconnected = True
         aware: Any = IHalfCloseableProtocol(self._stream.receiver, None)
@@ -601,11 +606,11 @@ class StreamTransport:
         """
         self._stream.receiver = cast("Receiver", protocol)
         self.connected = 1
-        log.callWithContext({"system": self.logPrefix()}, protocol.makeConnection, self)
+        self._mux.tell(self, protocol, protocol.makeConnection, self)
 
     def _call(self, function: Any, *args: object) -> None:
         try:
-            log.callWithContext({"system": self.logPrefix()}, function, *args)
+            self._mux.tell(self, self._stream.receiver, function, *args)
         except BaseException:
             self.receiverFailed()
 
@@ -616,16 +621,14 @@ class StreamTransport:
         self.connected = 0
         self.disconnected = 1
         stream = self._stream
-        prefix = self.logPrefix()
         protocol = stream.receiver
         stream.leave()
         stream.receiver = None
         producer = self.producer
         self.producer = None
-        context = {"system": prefix}
         if producer is not None:
             try:
-                log.callWithContext(context, producer.stopProducing)
+                self._mux.tell(self, protocol, producer.stopProducing)
             except BaseException:
                 self._log.failure(
                     "stream {stream} of {session}: stopProducing of {producer!r} raised",
@@ -637,8 +640,8 @@ class StreamTransport:
         self._watcher = None
         if connected and protocol is not None:
             try:
-                log.callWithContext(
-                    context, cast(IProtocol, protocol).connectionLost, reason
+                self._mux.tell(
+                    self, protocol, cast(IProtocol, protocol).connectionLost, reason
                 )
             except BaseException:
                 self._log.failure(

@@ -735,6 +735,7 @@ def test_everyLimit() -> None:
         "keepAlive",
         "maxFrame",
         "maxOutboundStreams",
+        "readSize",
         "maxUnacknowledged",
         "opening",
         "goAway",

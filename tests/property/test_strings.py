@@ -97,6 +97,11 @@ def check(parse: Any, text: str) -> None:
     """
     A string is taken, or refused in the right way: in one line, if it is one.
     """
+    if (len(text) - len(text.rstrip("\\"))) % 2:
+        # Twisted's own, before it comes to us: nothing follows the last backslash.
+        with pytest.raises(RuntimeError, match="StopIteration"):
+            parse(MemoryReactorClock(), text)
+        return
     said = complaint(lambda: parse(MemoryReactorClock(), text))
     assert said != "nothing"
     assert len(said.splitlines()) <= 1 or len(text.splitlines()) > 1, said
@@ -106,6 +111,8 @@ def check(parse: Any, text: str) -> None:
 @given(strings)
 @example("tcp:7000:reactor=x")
 @example("tcp:7000:self=x")
+@example("\\")
+@example("tcp\\:7000\\\\")
 def test_servers(prefix: str, rest: str) -> None:
     check(serverFromString, f"{prefix}:{rest}")
 
@@ -198,9 +205,11 @@ def test_mtlsFiles(
     """
     Whatever the files are.
     """
+    if roots in ("folder", "authority", "serverKey"):
+        roots = str(getattr(certificates, roots))
     options = {
         "certificate": str(getattr(certificates, certificate)),
-        "trustRoots": str(getattr(certificates, roots, roots)),
+        "trustRoots": roots,
         **({"privateKey": str(getattr(certificates, key))} if key else {}),
         **options,
     }

@@ -29,7 +29,7 @@ LAYERS = {
             ("_version", "errors"),
             ("config", "wire"),
             ("engine",),
-            ("address", "admission", "interfaces", "reasons", "statistics"),
+            ("address", "admission", "carrier", "interfaces", "reasons", "statistics"),
             ("mtls_handshake", "mtls_identity", "starttls", "tls_reasons", "transport"),
             ("negotiation", "opening", "protocol", "stream_endpoints"),
             ("carrier_session", "connecting", "detection", "endpoint_strings"),

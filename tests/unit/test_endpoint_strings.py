@@ -92,6 +92,7 @@ FIELDS: list[tuple[str, Any]] = [
     ("muxMaxFrame=4096", {"maxFrame": 4096}),
     ("muxMaxStreams=5", {"maxStreams": 5}),
     ("muxMaxPending=0", {"maxPending": 0}),
+    ("muxReadSize=1048576", {"readSize": 1048576}),
     ("muxOpen=ack:muxMaxStreams=5", {"opening": "ack", "maxStreams": 5}),
 ]
 

@@ -51,6 +51,7 @@ NO_LIMITS = {
     "maxFrame",
     "maxOutboundStreams",
     "maxUnacknowledged",
+    "readSize",
     "opening",
     "goAway",
     "slowReader",

@@ -4,19 +4,16 @@ The carrier's protocol on carriers of all kinds, and its factory.
 
 from __future__ import annotations
 
-import socket
 from typing import Any, cast
 
 import pytest
 from twisted.internet.address import IPv6Address, UNIXAddress
 from twisted.internet.error import ConnectionDone, ConnectionLost
-from twisted.internet.interfaces import ITCPTransport
 from twisted.internet.protocol import Factory
 from twisted.internet.testing import StringTransport
 from twisted.python import context
 from twisted.python.failure import Failure
 from twisted.python.log import ILogContext
-from zope.interface import implementer
 
 from twisted_mux.config import MuxConfig
 from twisted_mux.errors import ProtocolError, UnknownWire
@@ -456,72 +453,6 @@ def test_callsCancelled() -> None:
     mux.connectionLost(DONE)
     clock.settle()
     assert not clock.getDelayedCalls()
-
-
-# Tuning.
-
-
-@implementer(ITCPTransport)
-class Tuned(StringTransport):
-    """
-    A carrier with a socket.
-    """
-
-    noDelay = False
-    keepAlive = False
-
-    def __init__(self, handle: Any) -> None:
-        super().__init__()
-        self._handle = handle
-
-    def loseWriteConnection(self) -> None:
-        raise AssertionError("not called")
-
-    def getTcpNoDelay(self) -> bool:
-        return self.noDelay
-
-    def setTcpNoDelay(self, enabled: bool) -> None:
-        self.noDelay = enabled
-
-    def getTcpKeepAlive(self) -> bool:
-        return self.keepAlive
-
-    def setTcpKeepAlive(self, enabled: bool) -> None:
-        self.keepAlive = enabled
-
-    def getHandle(self) -> Any:
-        return self._handle
-
-
-def test_tuning() -> None:
-    """
-    A carrier over TCP is told not to delay, and to keep the kernel's backlog
-    short; what does not know of that is left alone.
-    """
-    with socket.socket() as handle:
-        transport = Tuned(handle)
-        session(transport, VirtualClock())
-        assert transport.noDelay
-        option = getattr(socket, "TCP_NOTSENT_LOWAT", 25)
-        if hasattr(socket, "TCP_CORK"):
-            assert handle.getsockopt(socket.IPPROTO_TCP, option) == 128 * 1024
-    # That one is closed.
-    for other in (handle, object()):
-        transport = Tuned(other)
-        session(transport, VirtualClock())
-        assert transport.noDelay
-
-
-def test_systemsThatCantTune(monkeypatch: pytest.MonkeyPatch) -> None:
-    """
-    Where the platform has no such option all goes without.
-    """
-    for name in ("TCP_NOTSENT_LOWAT", "TCP_CORK"):
-        monkeypatch.delattr(socket, name, raising=False)
-    with socket.socket() as handle:
-        transport = Tuned(handle)
-        session(transport, VirtualClock())
-        assert transport.noDelay
 
 
 # The log.

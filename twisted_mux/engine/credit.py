@@ -32,6 +32,10 @@ and those say nothing of its pace.  libp2p's rule (double when a window is used
 up within four round trips) needs the same two numbers, but doubles more readily
 and keeps windows that large for good.
 
+Where the peer is very near, grants would follow each other very fast, and each
+wakes both sides.  So a round trip counts as no shorter than two milliseconds: a
+window then holds what even a fast stream carries in that time.
+
 Where the wire has no ping the round trip is taken from the grants: from the
 moment of a grant to the first byte beyond the limit that the sender knew before
 it.  That is the round trip exactly when the sender was held up, the case in
@@ -55,6 +59,8 @@ UNBOUNDED = 2**30 - 1
 
 _COUNTER = 0x100000000
 _HALF_COUNTER = 0x80000000
+# Seconds between grants that windows are wide enough for, at least.
+_PACE = 0.002
 # Windows up to this size are ordinary.
 _PLAIN_WINDOW = 256 * 1024
 
@@ -152,6 +158,8 @@ class Tuner:
         else:
             enough = self.window / 2
             roundTrip *= 0.75
+        if roundTrip < _PACE:
+            roundTrip = _PACE
         elapsed = now - self._updatedAt
         if elapsed < roundTrip:
             return self.window

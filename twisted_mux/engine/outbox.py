@@ -24,6 +24,8 @@ class Outbox:
 
     @ivar controlSize: bytes of control frames that wait.
     @ivar bytesTaken: bytes taken so far.
+    @ivar overtook: has a stream that was idle gone before others that send in
+        bulk?  Whoever wants to know resets it.
     @ivar done: the streams that L{settle} has something to tell.
     """
 
@@ -34,6 +36,7 @@ class Outbox:
         "bytesTaken",
         "controlSize",
         "done",
+        "overtook",
         "scheduler",
     )
 
@@ -45,6 +48,7 @@ class Outbox:
         self.done: list[Stream] = []
         self.controlSize = 0
         self.bytesTaken = 0
+        self.overtook = False
 
     def __bool__(self) -> bool:
         return bool(self._control or self._sparse or self._busy)
@@ -65,6 +69,8 @@ class Outbox:
         # A new list even if it was empty: this one is the caller's now.
         self._control = []
         self.controlSize = 0
+        if self._sparse and self._busy:
+            self.overtook = True
         size += self.scheduler.fill(out, room - size, self.done)
         self.bytesTaken += size
         return out

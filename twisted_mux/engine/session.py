@@ -400,6 +400,15 @@ class Session:
         """
         return self._outbox.bytesTaken
 
+    def overtook(self) -> bool:
+        """
+        Has a stream that was idle gone before others that send in bulk, since
+        the last call?
+        """
+        overtook = self._outbox.overtook
+        self._outbox.overtook = False
+        return overtook
+
     @property
     def held(self) -> int:
         """

@@ -24,6 +24,9 @@ class State(enum.Enum):
     Which directions of a stream have ended.
     """
 
+    # By identity; Enum's own is by name, and slower.
+    __hash__ = object.__hash__
+
     OPEN = "open"
     #: We have sent our end; the peer may still send.
     LOCAL_ENDED = "local ended"
@@ -36,6 +39,9 @@ class Event(enum.Enum):
     """
     What happens to a stream.
     """
+
+    # By identity; Enum's own is by name, and slower.
+    __hash__ = object.__hash__
 
     SEND_END = "send end"
     RECEIVE_END = "receive end"

@@ -309,9 +309,19 @@ def test_itDoesNotGrowWithoutEnd(roundTrip: float, factor: float) -> None:
     assert link.window <= 8 * factor * window
 
 
-def test_withoutARoundTripItStays() -> None:
+@pytest.mark.parametrize("exact", [True, False])
+def test_peersThatAreNear(exact: bool) -> None:
+    """
+    A round trip that is very short, or not known, counts as two milliseconds.
+    """
     tuner = Tuner(1000, 0, 0.0)
-    assert tuner.wanted(10**9, 0.0, False, 1.0) == 1000
+    # 100 bytes a millisecond: 200 in a round trip.
+    assert tuner.wanted(100_000, 0.0, exact, 1.0) == 1000
+    # Too soon to say, however many.
+    assert tuner.wanted(200_000, 0.0001, exact, 1.001) == 1000
+    # 300 more bytes in three milliseconds, and 900 more.
+    assert tuner.wanted(100_300, 0.0001, exact, 1.003) == 1000
+    assert tuner.wanted(101_200, 0.0001, exact, 1.006) == 2000
 
 
 def test_theFirstGrantSaysNothing() -> None:
