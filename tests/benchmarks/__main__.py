@@ -8,10 +8,11 @@ Run it: C{python -m tests.benchmarks --quick}.
 from __future__ import annotations
 
 import argparse
-import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from rich.console import Console
 
@@ -19,7 +20,14 @@ from tests.benchmarks.cases import CASES, chosen
 from tests.benchmarks.contest import Findings, contest, measureEntry
 from tests.benchmarks.contestants import PEERS, contestants
 from tests.benchmarks.plot import plot
-from tests.benchmarks.report import document, environment, show, showVerdicts
+from tests.benchmarks.report import (
+    document,
+    environment,
+    load,
+    show,
+    showVerdicts,
+    written,
+)
 from tests.benchmarks.running import layouts
 from tests.benchmarks.targets import verdicts
 from twisted_mux.wire import wireNames
@@ -46,6 +54,9 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--rounds", type=int, help="how often each has its turn")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write all of it")
     parser.add_argument(
+        "--add", action="store_true", help="keep that file's other cases"
+    )
+    parser.add_argument(
         "--plot", type=Path, metavar="FILE", help="draw the ratios (.svg, .png)"
     )
     parser.add_argument("--list", action="store_true", help="say what there is")
@@ -58,6 +69,8 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
         options.layouts = [] if options.list else layouts(names)
     except ValueError as error:
         parser.error(str(error))
+    if options.add and options.json is None:
+        parser.error("--add: which --json FILE?")
     if options.plot is not None and all(case.job.alone for case in options.cases):
         parser.error("--plot: no case that was asked for has a yardstick")
     return options
@@ -72,7 +85,54 @@ def listed() -> str:
     for peer in PEERS.values():
         why = peer.missing()
         lines.append(f"{peer.name:20} {', '.join(peer.wires)}{f' ({why})' * bool(why)}")
+        lines += [f"{'':20} no {kind}: {why}" for kind, why in peer.cannot.items()]
     return "\n".join(lines)
+
+
+@dataclass
+class File:
+    """
+    Where everything that was found is kept: it is written after each case, so what
+    there was so far is there if the rest is not waited for.
+
+    @ivar found: the findings, in the order of L{CASES}.
+    """
+
+    path: Path | None
+    environment: dict[str, Any]
+    times: Mapping[str, float]
+    found: list[Findings] = field(default_factory=list)
+
+    def load(self) -> None:
+        """
+        Begin with what the file has.
+
+        @raise ValueError: that was measured in another way.
+        """
+        assert self.path is not None
+        if not self.path.exists():
+            return
+        content, self.found = load(self.path.read_text())
+        if content["options"] != self.times:
+            raise ValueError(f"{self.path} has been measured with other times")
+        peers = content["environment"]["peers"] | self.environment["peers"]
+        self.environment["peers"] = peers
+
+    def add(self, findings: Findings) -> None:
+        """
+        Keep them, in the place of older ones.
+        """
+        what = (findings.case.name, findings.layout)
+        kept = [it for it in self.found if (it.case.name, it.layout) != what]
+        order = list(CASES)
+        self.found = sorted(
+            [*kept, findings], key=lambda it: (order.index(it.case.name), it.layout)
+        )
+        if self.path is not None:
+            content = document(
+                self.environment, self.times, self.found, verdicts(self.found)
+            )
+            self.path.write_text(written(content) + "\n")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -90,27 +150,31 @@ def main(arguments: Sequence[str] | None = None) -> int:
     progress = Console(stderr=True)
     of, absent = contestants(options.peer, options.wire)
     for line in absent:
-        console.print(line)
+        console.print(line, markup=False)
     warm, seconds, rounds = QUICK if options.quick else THOROUGH
     rounds = options.rounds or rounds
-    found: list[Findings] = []
+    times = {"warm": warm, "seconds": seconds, "rounds": rounds}
+    file = File(options.json, environment(of), times)
+    if options.add:
+        try:
+            file.load()
+        except ValueError as error:
+            console.print(str(error), markup=False)
+            return 2
+    failed = False
     for case in options.cases:
-        # How many cores there are makes no difference to one process.
-        for layout in options.layouts[: 1 if case.job.alone else None]:
+        alone = case.oneCore or case.job.alone
+        for layout in options.layouts[: 1 if alone else None]:
             with progress.status(case.name) as status:
                 run = measureEntry(warm, seconds)
                 findings = contest(case, of, layout, rounds, run, status.update)
             show(console, findings)
-            found.append(findings)
-    said = verdicts(found)
-    showVerdicts(console, said)
-    if options.json is not None:
-        times = {"warm": warm, "seconds": seconds, "rounds": rounds}
-        content = document(environment(of), times, found, said)
-        options.json.write_text(json.dumps(content, indent=1, ensure_ascii=False))
+            file.add(findings)
+            failed = failed or bool(findings.failed)
+    showVerdicts(console, verdicts(file.found))
     if options.plot is not None:
-        plot(found, options.plot)
-    return 1 if any(findings.failed for findings in found) else 0
+        plot(file.found, options.plot)
+    return 1 if failed else 0
 
 
 if __name__ == "__main__":

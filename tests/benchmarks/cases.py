@@ -6,20 +6,19 @@ of it.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 
 from tests.benchmarks.contestants import (
     OURS,
-    TCP,
     YARDSTICK,
     Contestant,
     Peer,
     worker,
 )
-from tests.benchmarks.job import Job
+from tests.benchmarks.job import TCP, Job
 from tests.benchmarks.scaling import IDLE
 from tests.benchmarks.virtual_link import ROUND_TRIPS
-from twisted_mux.config import MuxConfig
+from twisted_mux.config import MIB
 
 
 @dataclass(frozen=True)
@@ -46,6 +45,8 @@ RATE = {
 }
 #: How many streams there are where it is about memory.
 IDLE_STREAMS = 10_000
+#: Bytes read at once, with the option for larger reads.
+LARGE_READ = MIB
 P50 = Figure("p50", "µs (p50)", more=False)
 P99 = Figure("p99", "µs (p99)", more=False)
 
@@ -77,7 +78,7 @@ class Entry:
         How many connections it takes.
         """
         job = self.job
-        bare = self.contestant.wire == TCP
+        bare = self.contestant.wire == TCP or self.contestant.peer.tunnel
         return job.streams + job.bulk + job.idle if bare else 1
 
 
@@ -92,6 +93,9 @@ class Case:
     @ivar idle: each contestant has one entry for each of these numbers of idle
         streams, and is measured by its own first.
     @ivar only: the peers that take part, if not all that can.
+    @ivar oneCore: it is about what something costs, not about how long it takes:
+        there is nothing to be learnt from a second core.
+    @ivar exact: it comes out the same each time: one round will do.
     """
 
     name: str
@@ -102,13 +106,26 @@ class Case:
     one: int = 0
     idle: Sequence[int] = ()
     only: Sequence[str] = ()
+    oneCore: bool = False
+    exact: bool = False
 
     def takes(self, contestant: Contestant) -> bool:
         """
         Can it take part?
         """
         peer = contestant.peer
-        return self.job.kind in peer.kinds and (not self.only or peer.name in self.only)
+        return peer.takes(self.job) and (not self.only or peer.name in self.only)
+
+    def absent(self, of: Sequence[Contestant]) -> dict[str, str]:
+        """
+        Who can't do what the others do here, and why.
+        """
+        if self.only:
+            return {}
+        kind = self.job.kind
+        return {
+            each.name: each.peer.cannot[kind] for each in of if kind in each.peer.cannot
+        }
 
     def command(self, peer: Peer) -> Sequence[str]:
         """
@@ -215,6 +232,7 @@ def _machineless() -> list[Case]:
             "transport and engine of an idle stream",
             Job("idle", IDLE_STREAMS),
             (RATE["memory"],),
+            exact=True,
         ),
         Case(
             "calls",
@@ -223,33 +241,40 @@ def _machineless() -> list[Case]:
             Job("calls"),
             (Figure("calls", "calls", more=False),),
             idle=IDLE,
+            exact=True,
         ),
         Case(
             "link",
             "link",
             "one stream on a virtual link of 1 Gbit/s, after 2 s",
             Job("link"),
-            tuple(
-                Figure(f"share-{each}", f"% of it, round trip {each} ms", 0.01)
-                for each in ROUND_TRIPS
+            (
+                *(
+                    Figure(f"share-{each}", f"% of it, round trip {each} ms", 0.01)
+                    for each in ROUND_TRIPS
+                ),
+                Figure("slow", "KiB, window of a slow stream", 1024, more=False),
+                Figure("steady", "KiB, of a steady one", 1024, more=False),
             ),
+            exact=True,
         ),
     ]
 
 
-def largeReads() -> Case | None:
+def largeReads() -> Case:
     """
-    Bulk with the option for larger reads, if there is one.
+    Bulk with what there is for it: more is read from the carrier at once, and goes
+    on, and is sent, in one turn.  Bare Twisted is as ever: it reads 64 KiB.
     """
-    if "readSize" not in {each.name for each in fields(MuxConfig)}:
-        return None
+    size = LARGE_READ
     return Case(
         "bulk-1-large-reads",
         "bulk",
-        "bulk, 1 stream, reads of 256 KiB",
-        Job("bulk", 1, config={"readSize": 256 * 1024}),
+        f"bulk, 1 stream, reads of up to {size // MIB} MiB",
+        Job("bulk", 1, config={"readSize": size, "turnBytes": size}),
         (RATE["bulk"],),
         only=(YARDSTICK, OURS),
+        oneCore=True,
     )
 
 
@@ -261,6 +286,7 @@ def _all() -> list[Case]:
         Job("bulk", 1, pull=True),
         (RATE["bulk"],),
         only=(YARDSTICK, OURS),
+        oneCore=True,
     )
     churn = Case(
         "open-100",
@@ -277,6 +303,7 @@ def _all() -> list[Case]:
         (Figure("cost", "µs a message", more=False),),
         idle=IDLE,
         only=(YARDSTICK, OURS),
+        oneCore=True,
     )
     resident = Case(
         "memory-10000",
@@ -284,8 +311,9 @@ def _all() -> list[Case]:
         f"resident memory of the server, {IDLE_STREAMS:,} idle streams",
         Job("memory", IDLE_STREAMS),
         (RATE["memory"],),
+        oneCore=True,
     )
-    found = [
+    return [
         bulk(1),
         bulk(16),
         bulk(100),
@@ -301,7 +329,6 @@ def _all() -> list[Case]:
         resident,
         *_machineless(),
     ]
-    return [case for case in found if case is not None]
 
 
 #: All cases, by name.

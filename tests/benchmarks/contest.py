@@ -5,13 +5,14 @@ Runs the rounds of a case, and keeps what they found.
 from __future__ import annotations
 
 import resource
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime, timezone
 from typing import Any
 
-from tests.benchmarks.cases import Case, Entry, Figure
+from tests.benchmarks.cases import CASES, Case, Entry, Figure
 from tests.benchmarks.contestants import Contestant
-from tests.benchmarks.figures import Summary, ratios, summary
+from tests.benchmarks.figures import Summary, ratios, rounded, summary
 from tests.benchmarks.running import Layout, MeasurementFailed, Result, measure
 
 # Open files that a process has beside its connections.
@@ -26,6 +27,7 @@ class Findings:
     """
     What the rounds of one case on one layout found.
 
+    @ivar date: when it ended.
     @ivar rounds: by the entry's name: what each round found.
     @ivar yardsticks: by the entry's name: the entry that it is measured by; those
         that are measured by none are absent.
@@ -36,11 +38,18 @@ class Findings:
 
     case: Case
     layout: str
+    date: str = ""
     rounds: dict[str, list[Result]] = field(default_factory=dict)
     yardsticks: dict[str, str] = field(default_factory=dict)
     failed: dict[str, str] = field(default_factory=dict)
     absent: dict[str, str] = field(default_factory=dict)
     unpinned: list[str] = field(default_factory=list)
+
+    def has(self, entry: str, figure: Figure) -> bool:
+        """
+        Is there that figure?  Not everything has a meaning on each wire.
+        """
+        return all(figure.key in result for result in self.rounds[entry])
 
     def values(self, entry: str, figure: Figure) -> list[float]:
         """
@@ -79,28 +88,56 @@ class Findings:
             "group": self.case.group,
             "title": self.case.title,
             "cores": self.layout,
+            "date": self.date,
             "yardsticks": self.yardsticks,
             "unpinned": self.unpinned,
             "failed": self.failed,
             "absent": self.absent,
-            "rounds": self.rounds,
+            "rounds": {
+                entry: {
+                    figure.key: [rounded(result[figure.key]) for result in results]
+                    for figure in self.case.figures
+                    if self.has(entry, figure)
+                }
+                for entry, results in self.rounds.items()
+            },
             "figures": {figure.key: self._raw(figure) for figure in self.case.figures},
         }
 
     def _raw(self, figure: Figure) -> dict[str, Any]:
+        entries = [entry for entry in self.rounds if self.has(entry, figure)]
         return {
             "unit": figure.unit,
             "scale": figure.scale,
             "moreIsBetter": figure.more,
             "values": {
-                entry: vars(self.summary(entry, figure)) for entry in self.rounds
+                entry: self.summary(entry, figure).rounded() for entry in entries
             },
             "ratios": {
-                entry: vars(self.ratio(entry, figure))
-                for entry in self.rounds
+                entry: self.ratio(entry, figure).rounded()
+                for entry in entries
                 if self.comparable(entry)
             },
         }
+
+    @classmethod
+    def fromRaw(cls, raw: Mapping[str, Any]) -> Findings:
+        """
+        From JSON.
+
+        @raise KeyError: there is no such case any more.
+        """
+        found = cls(CASES[raw["case"]], raw["cores"], raw["date"])
+        for entry, columns in raw["rounds"].items():
+            found.rounds[entry] = [
+                dict(zip(columns, values, strict=True))
+                for values in zip(*columns.values(), strict=True)
+            ]
+        found.yardsticks.update(raw["yardsticks"])
+        found.failed.update(raw["failed"])
+        found.absent.update(raw["absent"])
+        found.unpinned.extend(raw["unpinned"])
+        return found
 
 
 def whyNot(entry: Entry) -> str | None:
@@ -127,6 +164,8 @@ def measureEntry(warm: float, seconds: float) -> Measure:
             layout,
             entry.pinned,
         )
+        if result.get("rate") == 0:
+            raise MeasurementFailed("nothing came through while it was measured")
         if "rate" in result:
             result["cost"] = 1e6 / result["rate"]
         return result
@@ -146,7 +185,7 @@ def contest(
     Let all entries of a case run in turn, so many times.  One that fails is left
     out from then on, with what it had before.
     """
-    findings = Findings(case, layout.name)
+    findings = Findings(case, layout.name, absent=case.absent(of))
     entries = []
     for entry in case.entries(of):
         why = whyNot(entry)
@@ -159,6 +198,7 @@ def contest(
             findings.yardsticks[entry.name] = entry.by
         if not entry.pinned:
             findings.unpinned.append(entry.name)
+    rounds = 1 if case.exact else rounds
     for number in range(rounds):
         for entry in entries:
             if entry.name in findings.failed:
@@ -171,4 +211,5 @@ def contest(
                 del findings.rounds[entry.name]
             else:
                 findings.rounds[entry.name].append(result)
+    findings.date = datetime.now(timezone.utc).isoformat(timespec="seconds")
     return findings

@@ -27,6 +27,20 @@ class Summary:
     low: float
     high: float
 
+    def rounded(self) -> dict[str, float]:
+        """
+        For JSON.
+        """
+        return {name: rounded(value) for name, value in vars(self).items()}
+
+
+def rounded(value: float) -> float:
+    """
+    With as many digits as measuring ever has.
+    """
+    value = float(f"{value:.4g}")
+    return int(value) if value.is_integer() else value
+
 
 def summary(values: Sequence[float]) -> Summary:
     """

@@ -10,6 +10,8 @@ server, and C{result}, by the side that L{Job.reporter} names.
 from __future__ import annotations
 
 import json
+import os
+import shutil
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 
@@ -21,6 +23,10 @@ MESSAGE_SIZE = 64
 ECHO = b"e"
 #: Kinds of jobs that take one process only.
 ALONE = ("frames", "idle", "calls", "link")
+#: In the place of a wire's name: no mux, but one connection for each stream;
+TCP = "tcp"
+#: and channels of SSH.
+SSH = "ssh"
 #: Seconds that connecting, and opening streams, may take.
 PATIENCE = 60
 
@@ -106,3 +112,10 @@ def message(number: int) -> bytes:
     What is echoed on a stream: on no two streams the same.
     """
     return (ECHO + b"%d," % number).ljust(MESSAGE_SIZE, b".")
+
+
+def sshd() -> str | None:
+    """
+    Where OpenSSH's server is; by default it is on no user's path.
+    """
+    return shutil.which("sshd", path=f"{os.environ.get('PATH', '')}:/usr/sbin")

@@ -1,73 +1,162 @@
 """
-Draws what was found.
+Draws what was found: for each contestant a dot where its ratio to the yardstick is,
+with the range of the rounds, on a logarithmic axis, since twice as fast is as far from
+the yardstick as half as fast.
+
+All drawings from a file with figures, one for each group of cases::
+
+    python -m tests.benchmarks.plot FILE.json FOLDER
 """
 
 from __future__ import annotations
 
+import argparse
+import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
+import matplotlib
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure as Drawing
+from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 
 from tests.benchmarks.cases import Figure
 from tests.benchmarks.contest import Findings
-from tests.benchmarks.contestants import OURS
+from tests.benchmarks.contestants import OURS, TWIST
+from tests.benchmarks.report import load
 
 # Inches.
-_WIDTH = 8.0
-_BAR = 0.28
-_MARGIN = 1.1
-OUR_COLOUR = "tab:blue"
-OTHERS = "tab:gray"
+_WIDTH = 9.0
+_ROW = 0.2
+_MARGIN = 0.85
+_HEAD = 0.35
+OUR_COLOUR = "#1f6fb4"
+OTHERS = "#6b6b6b"
+#: Text stays text: it is smaller so, and can be searched for.
+STYLE: Any = {
+    "svg.fonttype": "none",
+    "svg.hashsalt": "twisted_mux",
+    "font.family": "sans-serif",
+    "font.size": 8.5,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+}
+CORES = {"one": "one core for both", "two": "one core each"}
 
 
-def panels(found: Sequence[Findings]) -> list[tuple[Findings, Figure]]:
+@dataclass(frozen=True)
+class Panels:
+    """
+    A figure of a case, on one layout or on both, side by side.
+    """
+
+    figure: Figure
+    findings: Sequence[Findings]
+
+    @property
+    def entries(self) -> list[str]:
+        """
+        Those that are drawn, best first by what the first layout has.
+        """
+        first = self.findings[0]
+        ratios = {
+            entry: first.ratio(entry, self.figure).median
+            for entry in first.rounds
+            if first.comparable(entry)
+        }
+        return sorted(ratios, key=lambda it: ratios[it], reverse=self.figure.more)
+
+
+def panels(found: Sequence[Findings]) -> list[Panels]:
     """
     What there is to draw: the figures that have a yardstick.
     """
-    return [
-        (findings, figure)
-        for findings in found
-        if any(map(findings.comparable, findings.rounds))
-        for figure in findings.case.figures
-    ]
+    rows: dict[tuple[str, str], list[Findings]] = {}
+    figures: dict[tuple[str, str], Figure] = {}
+    for findings in found:
+        if any(map(findings.comparable, findings.rounds)):
+            for figure in findings.case.figures:
+                what = (findings.case.name, figure.key)
+                figures[what] = figure
+                rows.setdefault(what, []).append(findings)
+    return [Panels(figures[what], each) for what, each in rows.items()]
 
 
-def _draw(axes: Axes, findings: Findings, figure: Figure) -> None:
-    entries = [entry for entry in findings.rounds if findings.comparable(entry)]
-    ratios = [findings.ratio(entry, figure) for entry in entries]
-    medians = [ratio.median for ratio in ratios]
-    axes.barh(
-        entries,
-        medians,
-        xerr=(
-            [ratio.median - ratio.low for ratio in ratios],
-            [ratio.high - ratio.median for ratio in ratios],
-        ),
-        color=[OUR_COLOUR if OURS in entry else OTHERS for entry in entries],
-        capsize=2,
-    )
-    axes.axvline(1, color="black", linewidth=0.8)
-    axes.invert_yaxis()
-    axes.margins(x=0.15)
-    better = "more" if figure.more else "less"
-    cores = "one core" if findings.layout == "one" else "two cores"
-    axes.set_title(
-        f"{findings.case.title}, {cores}: {figure.unit}, {better} is better",
-        fontsize="medium",
-        loc="left",
-    )
-    for row, (entry, ratio) in enumerate(zip(entries, ratios, strict=True)):
+def _ours(entry: str) -> bool:
+    return entry.startswith((OURS, TWIST))
+
+
+def _draw(axes: Axes, row: Panels, findings: Findings) -> None:
+    """
+    One panel.
+    """
+    figure = row.figure
+    labels = row.entries
+    for place, entry in enumerate(labels):
+        if entry not in findings.rounds:
+            continue
+        ratio = findings.ratio(entry, figure)
+        colour = OUR_COLOUR if _ours(entry) else OTHERS
+        axes.plot((ratio.low, ratio.high), (place, place), color=colour, linewidth=1.6)
+        axes.plot(ratio.median, place, "o", color=colour, markersize=4)
         value = findings.summary(entry, figure).median
         axes.annotate(
-            f"{ratio.median:.2f} ({value:,.4g})",
-            (ratio.high, row),
-            xytext=(4, 0),
-            textcoords="offset points",
+            f"{_short(ratio.median)}  ({value:,.4g})",
+            (1.01, place),
+            xycoords=("axes fraction", "data"),
             va="center",
+            color=colour,
             fontsize="small",
         )
+    axes.axvline(1, color="black", linewidth=0.8, zorder=0)
+    axes.set_ylim(len(labels) - 0.4, -0.6)
+    axes.set_yticks(range(len(labels)), labels)
+    for label in axes.get_yticklabels():
+        if _ours(label.get_text()):
+            label.set_color(OUR_COLOUR)
+            label.set_fontweight("bold")
+    axes.set_xscale("log")
+    low, high = _reach(row)
+    axes.set_xlim(low / 1.15, high * 1.15)
+    _ticks(axes, low, high)
+    axes.grid(axis="x", color="0.9", linewidth=0.6)
+    axes.grid(axis="y", color="0.95", linewidth=0.6)
+    axes.set_axisbelow(True)
+    axes.tick_params(length=0)
+    axes.set_title(CORES[findings.layout], fontsize="medium", loc="left", color="0.3")
+
+
+def _reach(row: Panels) -> tuple[float, float]:
+    """
+    The smallest and the largest ratio in a row, the yardstick's own among them.
+    """
+    ratios = [
+        findings.ratio(entry, row.figure)
+        for findings in row.findings
+        for entry in findings.rounds
+        if findings.comparable(entry)
+    ]
+    lows, highs = [it.low for it in ratios], [it.high for it in ratios]
+    return min(1, *lows), max(1, *highs)
+
+
+def _ticks(axes: Axes, low: float, high: float) -> None:
+    """
+    As many as there is room for.
+    """
+    decades = math.log10(high / low)
+    parts: Sequence[float] = (1, 2, 5) if decades < 2 else (1,)
+    if decades < 0.7:
+        parts = (1, 1.2, 1.5, 2, 3, 4, 5, 6, 8)
+    axes.xaxis.set_major_locator(LogLocator(10, parts))
+    axes.xaxis.set_minor_locator(NullLocator())
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: _short(value)))
+
+
+def _short(value: float) -> str:
+    return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
 
 
 def plot(found: Sequence[Findings], file: Path) -> None:
@@ -76,14 +165,65 @@ def plot(found: Sequence[Findings], file: Path) -> None:
 
     @raise ValueError: there are none, or the file's name is that of no format.
     """
-    drawn = panels(found)
-    if not drawn:
+    rows = panels(found)
+    if not rows:
         raise ValueError("there is nothing to draw: no case has a yardstick")
-    heights = [_MARGIN + _BAR * len(findings.rounds) for findings, _ in drawn]
-    drawing = Drawing(figsize=(_WIDTH, sum(heights)), layout="constrained")
-    grid = drawing.subplots(
-        len(drawn), 1, squeeze=False, gridspec_kw={"height_ratios": heights}
-    )
-    for (findings, figure), axes in zip(drawn, grid[:, 0], strict=True):
-        _draw(axes, findings, figure)
-    drawing.savefig(file)
+    columns = max(len(row.findings) for row in rows)
+    heights = [_MARGIN + _ROW * len(row.entries) for row in rows]
+    with matplotlib.rc_context(STYLE):
+        drawing = Drawing(
+            figsize=(_WIDTH, sum(heights) + _HEAD * len(rows)), layout="constrained"
+        )
+        parts = drawing.subfigures(
+            len(rows), 1, squeeze=False, height_ratios=heights, hspace=0.02
+        )
+        for row, part in zip(rows, parts[:, 0], strict=True):
+            case = row.findings[0].case
+            better = "more" if row.figure.more else "less"
+            yardsticks = set(row.findings[0].yardsticks.values())
+            by = yardsticks.pop() if len(yardsticks) == 1 else "its own first"
+            part.suptitle(
+                f"{case.title}: {row.figure.unit}, as a ratio to {by} "
+                f"({better} is better)",
+                x=0.01,
+                ha="left",
+                fontweight="bold",
+            )
+            grid = part.subplots(1, columns, squeeze=False, sharey=True)[0]
+            for axes, findings in zip(grid, row.findings, strict=False):
+                _draw(axes, row, findings)
+            for axes in grid[len(row.findings) :]:
+                axes.set_axis_off()
+        # No date in it: the same figures make the same file.
+        metadata = {"Date": None} if file.suffix == ".svg" else None
+        drawing.savefig(file, metadata=metadata)
+
+
+def plots(found: Sequence[Findings], folder: Path) -> list[Path]:
+    """
+    One file for each group of cases that has a yardstick.
+
+    @return: those files.
+    """
+    files = []
+    for group in dict.fromkeys(findings.case.group for findings in found):
+        of = [findings for findings in found if findings.case.group == group]
+        if panels(of):
+            folder.mkdir(parents=True, exist_ok=True)
+            files.append(folder / f"{group}.svg")
+            plot(of, files[-1])
+    return files
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(description="Draws what was found.")
+    parser.add_argument("file", type=Path, help="what --json has written")
+    parser.add_argument("folder", type=Path, help="where the drawings go")
+    options = parser.parse_args(arguments)
+    _, found = load(options.file.read_text())
+    for file in plots(found, options.folder):
+        print(file)
+
+
+if __name__ == "__main__":
+    main()

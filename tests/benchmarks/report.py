@@ -4,10 +4,11 @@ Tables of what was found, and the file with all of it.
 
 from __future__ import annotations
 
+import json
 import platform
+import re
 import sys
 from collections.abc import Mapping, Sequence
-from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
@@ -15,12 +16,14 @@ from rich.console import Console
 from rich.table import Table
 
 from tests.benchmarks.building import goVersion
-from tests.benchmarks.cases import Figure
+from tests.benchmarks.cases import CASES, Figure
 from tests.benchmarks.contest import Findings
-from tests.benchmarks.contestants import Contestant
+from tests.benchmarks.contestants import OURS, Contestant
 from tests.benchmarks.figures import Summary
 from tests.benchmarks.targets import Verdict
 
+#: In the place of a figure that there is not.
+NONE = "\N{EN DASH}"
 CORES = {"one": "both processes on one core", "two": "one core each"}
 
 
@@ -56,6 +59,8 @@ def table(findings: Findings, figure: Figure) -> Table:
             cells += [f"{ratio.median:.2f}", f"{ratio.low:.2f} … {ratio.high:.2f}"]
         mark = " (any core)" if entry in findings.unpinned else ""
         made.add_row(entry + mark, *cells)
+    for entry in (*findings.absent, *findings.failed):
+        made.add_row(entry, *[NONE] * 4)
     return made
 
 
@@ -68,8 +73,15 @@ def plainTable(findings: Findings) -> Table:
     for figure in findings.case.figures:
         made.add_column(figure.unit, justify="right")
     for entry in findings.rounds:
-        values = (findings.summary(entry, each) for each in findings.case.figures)
-        made.add_row(entry, *(number(value.median) for value in values))
+        made.add_row(
+            entry,
+            *(
+                number(findings.summary(entry, each).median)
+                if findings.has(entry, each)
+                else NONE
+                for each in findings.case.figures
+            ),
+        )
     return made
 
 
@@ -106,11 +118,31 @@ def showVerdicts(console: Console, verdicts: Sequence[Verdict]) -> None:
     """
     Print which targets are met.
     """
-    for verdict in verdicts:
-        word, style = ("met", "green") if verdict.met else ("missed", "red")
-        console.print(
-            f"{word:6} {verdict}", style=style, highlight=False, soft_wrap=True
+    if not verdicts:
+        return
+    made = Table(title="targets", title_justify="left")
+    for heading in ("", "case", "cores", "entry"):
+        made.add_column(heading, no_wrap=True)
+    made.add_column("is", justify="right", no_wrap=True)
+    for heading in ("of", "wanted"):
+        made.add_column(heading)
+    for each in verdicts:
+        target = each.target
+        case = target.case
+        if target.figure in ("p50", "p99"):
+            case += f" ({target.figure})"
+        style = {"met": "green", "missed": "red"}.get(each.word, "")
+        made.add_row(
+            each.word,
+            case,
+            target.cores,
+            each.entry.removeprefix(f"{OURS} "),
+            f"{each.value:.3g}" if abs(each.value) < 100 else number(each.value),
+            each.by,
+            each.wanted,
+            style=style,
         )
+    console.print(made)
 
 
 def processor() -> str:
@@ -130,7 +162,6 @@ def environment(of: Sequence[Contestant]) -> dict[str, Any]:
     What the figures depend on.
     """
     return {
-        "date": datetime.now(timezone.utc).isoformat(timespec="seconds"),
         "python": f"{sys.implementation.name} {platform.python_version()}",
         "go": goVersion(),
         "kernel": platform.release(),
@@ -152,9 +183,27 @@ def document(
         "environment": dict(environment),
         "options": dict(options),
         "findings": [each.raw() for each in found],
-        "targets": [
-            {**vars(each.target), "entry": each.entry, "ratio": each.ratio}
-            | {"met": each.met}
-            for each in verdicts
-        ],
+        "targets": [each.raw() for each in verdicts],
     }
+
+
+def written(document: Mapping[str, Any]) -> str:
+    """
+    As JSON, a line for each entry, so that differences can be read.
+    """
+    text = json.dumps(document, indent=1, ensure_ascii=False)
+    # What lies within has a line of its own: lists, then objects of nothing but those.
+    for inner in (r"[\[{][^\[\]{}]*[\]}]", r"\{(?:[^{}\[\]]|\[[^{}\[\]]*\])*\}"):
+        text = re.sub(inner, lambda found: re.sub(r"\s+", " ", found[0]), text)
+    return text
+
+
+def load(text: str) -> tuple[dict[str, Any], list[Findings]]:
+    """
+    What L{document} was made of, from JSON: all of it, and the findings.  Those of
+    cases that there are no more are left out.
+    """
+    content: dict[str, Any] = json.loads(text)
+    return content, [
+        Findings.fromRaw(raw) for raw in content["findings"] if raw["case"] in CASES
+    ]

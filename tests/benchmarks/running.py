@@ -7,11 +7,12 @@ from __future__ import annotations
 import json
 import os
 import selectors
+import signal
 import subprocess
 import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
@@ -20,8 +21,6 @@ from tests.benchmarks.job import Job
 
 ROOT = Path(__file__).parents[2]
 
-#: Cores for the two processes, server's first; C{None} is any.
-Cores = tuple[frozenset[int], frozenset[int]] | None
 #: What a measurement found, by the figure's name.
 Result = dict[str, float]
 
@@ -85,6 +84,7 @@ class _Process:
         command: Sequence[str],
         cores: frozenset[int],
         errors: IO[bytes],
+        folder: str,
     ) -> None:
         self.role = role
         self._errors = errors
@@ -93,11 +93,13 @@ class _Process:
         self.process = subprocess.Popen(
             command,
             cwd=ROOT,
-            env=_environment(),
+            env={**_environment(), "TMPDIR": folder},
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=errors,
             preexec_fn=_pinner(cores),
+            # With what it starts itself it is a group.
+            start_new_session=True,
         )
 
     def fileno(self) -> int:
@@ -128,9 +130,10 @@ class _Process:
 
     def end(self) -> None:
         """
-        End it.
+        End it, and what it has started.
         """
-        self.process.kill()
+        with suppress(ProcessLookupError):
+            os.killpg(self.process.pid, signal.SIGKILL)
         self.process.wait()
         assert self.process.stdout is not None
         self.process.stdout.close()
@@ -184,11 +187,17 @@ def measure(
     """
     until = time.monotonic() + job.limit
     with ExitStack() as stack:
+        # For both: what they have there is gone with them.
+        folder = stack.enter_context(
+            tempfile.TemporaryDirectory(
+                prefix="mux-benchmark-", ignore_cleanup_errors=True
+            )
+        )
 
         def start(role: str, *more: str) -> _Process:
             line = [*command, role, wire, job.encode(), *more]
             errors = stack.enter_context(tempfile.TemporaryFile())
-            started = _Process(role, line, layout.of(role, pinned), errors)
+            started = _Process(role, line, layout.of(role, pinned), errors, folder)
             stack.callback(started.end)
             return started
 

@@ -28,7 +28,7 @@ from twisted.logger import ILogObserver, LogEvent, globalLogBeginner
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from tests.benchmarks.job import BLOCK_SIZE, ECHO, Job, message
+from tests.benchmarks.job import BLOCK_SIZE, ECHO, TCP, Job, message
 from tests.benchmarks.workers.reporting import (
     Meter,
     fatal,
@@ -40,8 +40,6 @@ from tests.benchmarks.workers.reporting import (
 from twisted_mux import MuxConfig, MuxFactory, MuxProtocol
 
 reactor: Any = _reactor
-#: In the place of a wire's name.
-TCP = "tcp"
 LOOPBACK = "127.0.0.1"
 # Room for all connections that are made at once.
 BACKLOG = 16384
