@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 import math
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,7 +25,7 @@ from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 
 from tests.benchmarks.cases import Figure
 from tests.benchmarks.contest import Findings
-from tests.benchmarks.contestants import OURS, TWIST
+from tests.benchmarks.contestants import OURS, TWIST, YARDSTICK
 from tests.benchmarks.report import load
 
 # Inches.
@@ -35,6 +36,7 @@ _HEAD = 0.35
 OUR_COLOUR = "#1f6fb4"
 OTHERS = "#6b6b6b"
 #: Text stays text: it is smaller so, and can be searched for.
+FONTS = "DejaVu Sans, Verdana, sans-serif"
 STYLE: Any = {
     "svg.fonttype": "none",
     "svg.hashsalt": "twisted_mux",
@@ -43,6 +45,12 @@ STYLE: Any = {
     "axes.spines.top": False,
     "axes.spines.right": False,
 }
+#: What the yardsticks' entries are.
+BARE = {
+    YARDSTICK: "bare Twisted on TCP",
+    f"{YARDSTICK} x1": "one bare Twisted connection",
+}
+TIMES = "\N{MULTIPLICATION SIGN}"
 CORES = {"one": "one core for both", "two": "one core each"}
 
 
@@ -94,25 +102,35 @@ def _draw(axes: Axes, row: Panels, findings: Findings) -> None:
     """
     figure = row.figure
     labels = row.entries
-    for place, entry in enumerate(labels):
-        if entry not in findings.rounds:
-            continue
-        ratio = findings.ratio(entry, figure)
-        colour = OUR_COLOUR if _ours(entry) else OTHERS
-        axes.plot((ratio.low, ratio.high), (place, place), color=colour, linewidth=1.6)
-        axes.plot(ratio.median, place, "o", color=colour, markersize=4)
+    drawn = [
+        (place, entry, findings.ratio(entry, figure))
+        for place, entry in enumerate(labels)
+        if entry in findings.rounds
+    ]
+    for ours, colour in ((False, OTHERS), (True, OUR_COLOUR)):
+        those = [(place, ratio) for place, it, ratio in drawn if _ours(it) is ours]
+        # All of them in one line, with gaps.
+        xs = [x for _, ratio in those for x in (ratio.low, ratio.high, math.nan)]
+        ys = [y for place, _ in those for y in (place, place, math.nan)]
+        axes.plot(xs, ys, color=colour, linewidth=1.6)
+        medians = [ratio.median for _, ratio in those]
+        places = [place for place, _ in those]
+        axes.plot(medians, places, "o", color=colour, markersize=4)
+    for place, entry, ratio in drawn:
         value = findings.summary(entry, figure).median
         axes.annotate(
-            f"{_short(ratio.median)}  ({value:,.4g})",
+            f"{_whole(value)} ({_short(ratio.median)}{TIMES})",
             (1.01, place),
             xycoords=("axes fraction", "data"),
             va="center",
-            color=colour,
+            color=OUR_COLOUR if _ours(entry) else OTHERS,
             fontsize="small",
         )
     axes.axvline(1, color="black", linewidth=0.8, zorder=0)
     axes.set_ylim(len(labels) - 0.4, -0.6)
-    axes.set_yticks(range(len(labels)), labels)
+    marks = [" (any core)" * (entry in findings.unpinned) for entry in labels]
+    names = [entry + mark for entry, mark in zip(labels, marks, strict=True)]
+    axes.set_yticks(range(len(labels)), names)
     for label in axes.get_yticklabels():
         if _ours(label.get_text()):
             label.set_color(OUR_COLOUR)
@@ -122,7 +140,9 @@ def _draw(axes: Axes, row: Panels, findings: Findings) -> None:
     axes.set_xlim(low / 1.15, high * 1.15)
     _ticks(axes, low, high)
     axes.grid(axis="x", color="0.9", linewidth=0.6)
-    axes.grid(axis="y", color="0.95", linewidth=0.6)
+    ys = [y for place in range(len(labels)) for y in (place, place, math.nan)]
+    xs = [low / 1.15, high * 1.15, math.nan] * len(labels)
+    axes.plot(xs, ys, color="0.93", linewidth=0.6, zorder=0)
     axes.set_axisbelow(True)
     axes.tick_params(length=0)
     axes.set_title(CORES[findings.layout], fontsize="medium", loc="left", color="0.3")
@@ -156,7 +176,47 @@ def _ticks(axes: Axes, low: float, high: float) -> None:
 
 
 def _short(value: float) -> str:
-    return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
+    """
+    A ratio, or a tick.
+    """
+    if value >= 100:
+        return f"{value:,.0f}"
+    return f"{value:.2g}" if value < 1 else f"{value:.3g}"
+
+
+def _whole(value: float) -> str:
+    return f"{value:,.0f}" if value >= 10 else f"{value:.2g}"
+
+
+def _slim(text: str) -> str:
+    """
+    An SVG without what makes no difference: a third of it.
+    """
+    text = re.sub(r"<metadata>.*?</metadata>", "", text, flags=re.DOTALL)
+    text = re.sub(r' transform="rotate\(-0 [^"]*"', "", text)
+
+    # Where things are, not what is written there.
+    def rounded(tag: re.Match[str]) -> str:
+        return re.sub(r"\d+\.\d{2,}", lambda it: f"{float(it[0]):.1f}", tag[0])
+
+    text = re.sub(r"<[^>]*>", rounded, text)
+    # Groups with nothing but a name, which are all.
+    text = re.sub(r'<g id="[^"]*"\s*/>', "", text)
+    text = re.sub(r'<g id="[^"]*">', "<g>", text)
+    text = re.sub(r' clip-path="[^"]*"', "", text)
+    if "<g " not in text:
+        text = re.sub(r"</?g>", "", text)
+    # What all have is said once.
+    text = re.sub(r" ?font-family: [^;\"]*;?", "", text)
+    text = re.sub(r"; stroke-linecap: square", "", text)
+    text = text.replace("<svg ", f'<svg font-family="{FONTS}" ', 1)
+    styles = dict.fromkeys(re.findall(r' style="[^"]*"', text))
+    rules = ""
+    for number, style in enumerate(styles):
+        text = text.replace(style, f' class="s{number}"')
+        rules += f".s{number}{{{style[len(' style=') + 1 : -1]}}}\n"
+    text = text.replace("</style>", f"\n{rules}</style>", 1)
+    return re.sub(r"\s*\n\s*", "\n", text)
 
 
 def plot(found: Sequence[Findings], file: Path) -> None:
@@ -181,10 +241,9 @@ def plot(found: Sequence[Findings], file: Path) -> None:
             case = row.findings[0].case
             better = "more" if row.figure.more else "less"
             yardsticks = set(row.findings[0].yardsticks.values())
-            by = yardsticks.pop() if len(yardsticks) == 1 else "its own first"
+            by = BARE[yardsticks.pop()] if len(yardsticks) == 1 else "each one's first"
             part.suptitle(
-                f"{case.title}: {row.figure.unit}, as a ratio to {by} "
-                f"({better} is better)",
+                f"{case.title}: {row.figure.unit} and ratio to {by}, {better} is better",
                 x=0.01,
                 ha="left",
                 fontweight="bold",
@@ -197,6 +256,8 @@ def plot(found: Sequence[Findings], file: Path) -> None:
         # No date in it: the same figures make the same file.
         metadata = {"Date": None} if file.suffix == ".svg" else None
         drawing.savefig(file, metadata=metadata)
+    if file.suffix == ".svg":
+        file.write_text(_slim(file.read_text()))
 
 
 def plots(found: Sequence[Findings], folder: Path) -> list[Path]:
