@@ -237,9 +237,12 @@ def _machineless() -> list[Case]:
         Case(
             "calls",
             "scaling",
-            "calls of functions for 10 echoes beside idle streams",
+            "what is done for 10 echoes beside idle streams",
             Job("calls"),
-            (Figure("calls", "calls", more=False),),
+            (
+                Figure("calls", "calls of functions", more=False),
+                Figure("instructions", "instructions", more=False),
+            ),
             idle=IDLE,
             exact=True,
         ),

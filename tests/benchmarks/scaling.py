@@ -1,7 +1,10 @@
 """
-What an echo takes beside idle streams, counted in calls of functions: a number that
-no machine's noise gets into, and that is the same however many idle streams there
-are, if nothing is done for each of them.
+What an echo takes beside idle streams, counted: calls of functions, and instructions of
+Python's byte code.  No machine's noise gets into these numbers, and they are the same
+however many idle streams there are, if nothing is done for each of them.
+
+A walk over all streams that is hidden in C, such as a C{list} of them, is no more than
+one call.  For that there is the time that the same takes, at best.
 
 Run it: C{python -m tests.benchmarks.scaling}.
 """
@@ -9,9 +12,13 @@ Run it: C{python -m tests.benchmarks.scaling}.
 from __future__ import annotations
 
 import argparse
+import gc
 import sys
+import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from types import FrameType
+from typing import Any
 
 from tests.benchmarks.frame_cost import _Echo, chunks, session
 from twisted_mux.wire import codecNamed, wireNames
@@ -20,32 +27,62 @@ from twisted_mux.wire import codecNamed, wireNames
 ACTIVE = 10
 #: Idle ones beside them.
 IDLE = (1, 10, 100, 1000, 10_000)
+# How often the time is taken.
+_TIMES = 300
 
 
-def callsOf(function: Callable[[], object]) -> int:
+@dataclass(frozen=True)
+class Work:
     """
-    How many functions are called, be they written in Python or in C, by this one.
-    """
-    count = 0
+    What was done.
 
-    def note(frame: FrameType, event: str, argument: object) -> None:
-        nonlocal count
+    @ivar calls: calls of functions, be they written in Python or in C.
+    @ivar instructions: of byte code.
+    """
+
+    calls: int
+    instructions: int
+
+
+def workOf(function: Callable[[], object]) -> Work:
+    """
+    What is done by this function.
+    """
+    calls = instructions = 0
+
+    def profile(frame: FrameType, event: str, argument: object) -> None:
+        nonlocal calls
         if event in ("call", "c_call"):
-            count += 1
+            calls += 1
 
-    before = sys.getprofile()
-    sys.setprofile(note)
+    def trace(frame: FrameType, event: str, argument: object) -> Any:
+        nonlocal instructions
+        if event == "call":
+            frame.f_trace_lines = False
+            frame.f_trace_opcodes = True
+        elif event == "opcode":
+            instructions += 1
+        return trace
+
+    before = sys.getprofile(), sys.gettrace()
+    # One after the other, or they would count each other.
+    sys.setprofile(profile)
     try:
         function()
     finally:
-        sys.setprofile(before)
-    return count
+        sys.setprofile(before[0])
+    sys.settrace(trace)
+    try:
+        function()
+    finally:
+        sys.settrace(before[1])
+    return Work(calls, instructions)
 
 
-def calls(wire: str, idle: int) -> int:
+def echoing(wire: str, idle: int) -> Callable[[], None]:
     """
-    Calls for one chunk with a message for each of L{ACTIVE} streams, their echoes,
-    and the turn that follows.
+    A chunk with a message for each of L{ACTIVE} streams, their echoes, and the turn
+    that follows.
 
     @param idle: how many more streams there are.
     """
@@ -55,25 +92,59 @@ def calls(wire: str, idle: int) -> int:
     (chunk,) = chunks(codec, keys[:ACTIVE], ACTIVE)
 
     def echo() -> None:
+        before = carrier.sent
         mux.dataReceived(chunk)
         reactor.advance(0)
+        assert carrier.sent - before >= len(chunk)
 
     # What happens once is no part of it.
     echo()
-    before = carrier.sent
-    count = callsOf(echo)
-    assert carrier.sent - before >= len(chunk)
-    return count
+    return echo
+
+
+def work(wire: str, idle: int) -> Work:
+    """
+    What is done for an echo beside so many idle streams.
+    """
+    return workOf(echoing(wire, idle))
+
+
+def slowdown(wire: str, idle: int) -> float:
+    """
+    How much longer an echo takes beside so many idle streams than beside one: the
+    best of both, in CPU time, taken in turn.
+    """
+    echoes = echoing(wire, 1), echoing(wire, idle)
+    best = [float("inf"), float("inf")]
+    gc.collect()
+    # It walks over all that there is, which is nobody's turn's affair.
+    gc.disable()
+    try:
+        for _ in range(_TIMES):
+            for each, echo in enumerate(echoes):
+                began = time.process_time()
+                echo()
+                best[each] = min(best[each], time.process_time() - began)
+    finally:
+        gc.enable()
+    return best[1] / best[0]
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--wire", action="append", choices=wireNames())
     arguments = parser.parse_args()
-    print("calls for an echo on 10 streams, beside so many idle ones")
-    print(f"{'':8}" + "".join(f"{idle:8,}" for idle in IDLE))
+    print(
+        "calls and instructions for an echo on 10 streams, and the time that it takes"
+    )
+    print("by that beside one idle stream, beside so many of them")
     for wire in arguments.wire or wireNames():
-        print(f"{wire:8}" + "".join(f"{calls(wire, idle):8,}" for idle in IDLE))
+        for idle in IDLE:
+            done = work(wire, idle)
+            print(
+                f"{wire:8}{idle:8,}{done.calls:8,}{done.instructions:8,}"
+                f"{slowdown(wire, idle):8.2f}"
+            )
 
 
 if __name__ == "__main__":

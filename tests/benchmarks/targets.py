@@ -19,8 +19,10 @@ from twisted_mux.config import KIB, MuxConfig
 WIRES = ("yamux", "smux2")
 
 #: In-memory cost of a 64-byte frame, in and out, by a bare loop that unpacks and
-#: slices.
-FRAME_COST = 3.6
+#: slices,
+FRAME_COST = 3.0
+#: and what CI holds us to, as long as that is not reached.
+FRAME_COST_GATE = 3.4
 #: Bytes of an idle stream: transport and engine state, in CPython 3.11.
 IDLE_STREAM = 800
 #: The share of a link's rate that one stream reaches, after its first two seconds.
@@ -113,11 +115,12 @@ TARGETS: Sequence[Target] = (
             "",
             (f"{OURS} {wire}, 10 idle",),
             1,
-            "calls",
+            figure,
             wires=[wire],
             entry=f"{ENTRY}, 10,000 idle",
         )
         for wire in WIRES
+        for figure in ("calls", "instructions")
     ),
     Target("link", "", (), 100 * LINK_SHARE, "share-100"),
     *_windows(),

@@ -430,7 +430,7 @@ def test_measurement(program: str, kind: str, layout: Layout) -> None:
     checked(job, measure(command, wire, job, layout))
 
 
-@pytest.mark.parametrize("kind", sorted({*KINDS} - {"pull"}))
+@pytest.mark.parametrize("kind", ["beside", "bulk", "churn", "memory"])
 @pytest.mark.parametrize(("name", "wire"), OTHERS)
 def test_others(name: str, wire: str, kind: str, layout: Layout) -> None:
     """

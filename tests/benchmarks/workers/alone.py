@@ -43,7 +43,8 @@ def calls(wire: str, job: Job) -> Result:
     """
     What is done for an echo beside idle streams.
     """
-    return {"calls": scaling.calls(wire, job.idle)}
+    done = scaling.work(wire, job.idle)
+    return {"calls": done.calls, "instructions": done.instructions}
 
 
 def link(wire: str, job: Job) -> Result:
