@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 from twisted.internet.defer import Deferred
 from twisted.internet.error import ConnectingCancelledError, NoProtocol
 from twisted.internet.interfaces import IProtocol, IProtocolFactory
+from twisted.internet.protocol import connectionDone
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
@@ -128,7 +129,7 @@ class Opening(StreamWatcher):
         """
         The stream is over.
         """
-        if reason.check(StreamReset):
+        if reason is not connectionDone and reason.check(StreamReset):
             refused = StreamRefused(string=str(reason.value))  # type: ignore[no-untyped-call]
             reason = Failure(refused)
         self.fail(reason)

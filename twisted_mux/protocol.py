@@ -332,7 +332,8 @@ class MuxProtocol(Protocol):
             opening = Opening(self, factory, name, key)
         except BaseException:
             return fail()
-        deferred = cast("Deferred[IProtocol]", opening.deferred)
+        deferred = opening.deferred
+        assert deferred is not None, "nobody knows of it yet"
         if not self.over and (self._waiting or not self.engine.mayOpen):
             self._waiting.append(opening)
         else:
@@ -451,11 +452,14 @@ class MuxProtocol(Protocol):
         before = self._telling
         self._telling = (transport, protocol)
         contexts = self._contexts
-        contexts.append(self._context)
+        within = contexts[-1] is self._context
+        if not within:
+            contexts.append(self._context)
         try:
             function(*args)
         finally:
-            contexts.pop()
+            if not within:
+                contexts.pop()
             self._telling = before
 
     def openingCancelled(self, opening: Opening) -> None:
@@ -639,14 +643,20 @@ class MuxProtocol(Protocol):
 
     def _turn(self) -> None:
         self._turnCall = None
+        context.call(self._context, self._do)
+        if self._lostReason is None:
+            self._flush()
+
+    def _do(self) -> None:
+        """
+        Do what was put off.
+        """
         laters = self._laters
         if laters:
             self._laters = []
             for function in laters:
                 function()
-        context.call(self._context, self.engine.turn, self._seconds())
-        if self._lostReason is None:
-            self._flush()
+        self.engine.turn(self._seconds())
 
     def _tick(self) -> None:
         self._tickCall = None

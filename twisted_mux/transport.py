@@ -273,7 +273,8 @@ class StreamTransport:
 
     @protocol.setter
     def protocol(self, protocol: IProtocol) -> None:
-        self._stream.receiver = cast("Receiver", protocol)
+        receiver: Any = protocol
+        self._stream.receiver = receiver
 
     @property
     def reactor(self) -> Any:
@@ -621,7 +622,7 @@ class StreamTransport:
         self.connected = 0
         self.disconnected = 1
         stream = self._stream
-        protocol = stream.receiver
+        protocol: Any = stream.receiver
         stream.leave()
         stream.receiver = None
         producer = self.producer
@@ -640,9 +641,7 @@ class StreamTransport:
         self._watcher = None
         if connected and protocol is not None:
             try:
-                self._mux.tell(
-                    self, protocol, cast(IProtocol, protocol).connectionLost, reason
-                )
+                self._mux.tell(self, protocol, protocol.connectionLost, reason)
             except BaseException:
                 self._log.failure(
                     "stream {stream} of {session}: connectionLost of {protocol!r} raised",

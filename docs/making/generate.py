@@ -17,6 +17,7 @@ from dataclasses import fields
 from importlib import import_module
 from pathlib import Path
 from typing import Any, cast
+from unittest.mock import Mock
 
 import twisted_mux
 from twisted_mux.config import KIB, MIB, MuxConfig
@@ -242,7 +243,7 @@ def frames(name: str) -> str:
     What a client of a wire sends, in bytes.
     """
     kind = wires()[name]
-    codec = kind(Role.CLIENT, cast(FrameSink, None), 32768)
+    codec = kind(Role.CLIENT, cast(FrameSink, Mock()), 32768)
     can = kind.capabilities
     address = ("10.0.0.1", 80)
     key = codec.keyOfAddress(address) if can.addressed else next(codec.keys())

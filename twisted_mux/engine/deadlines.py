@@ -30,6 +30,8 @@ class Deadlines:
     The times of one session.
 
     @ivar liveness: its pings and keep-alive.
+    @ivar limitsOpening: is there a time in which a stream has to be acknowledged?
+    @ivar limitsHalfClosed: is there one for streams that are half-closed?
     """
 
     def __init__(self, session: Session, config: MuxConfig, now: float) -> None:
@@ -43,7 +45,11 @@ class Deadlines:
         self._silence = silence
         self._pings = capabilities.ping
         self.liveness = Liveness(config.keepAlive or 0, silence, now)
-        openTimeout = config.openTimeout if config.opening == "ack" else 0
+        openTimeout = 0.0
+        if config.opening == "ack" and capabilities.ack:
+            openTimeout = config.openTimeout
+        self.limitsOpening = bool(openTimeout)
+        self.limitsHalfClosed = bool(config.halfClosedTimeout)
         self._opening: Timeouts[Stream] = Timeouts(openTimeout)
         self._lingering: Timeouts[Stream] = Timeouts(config.lingerTimeout)
         self._halfClosed: Timeouts[Stream] = Timeouts(config.halfClosedTimeout)
@@ -61,14 +67,15 @@ class Deadlines:
         """
         The peer has to acknowledge a stream.
         """
-        if self._opening.seconds and stream not in self._opening:
+        if stream not in self._opening:
             self._begin(self._opening, stream, now)
 
     def acknowledged(self, stream: Stream) -> None:
         """
         It has, or the stream has gone.
         """
-        self._opening.stop(stream)
+        if self._opening:
+            self._opening.pop(stream, None)
 
     def lingers(self, stream: Stream, now: float) -> None:
         """
@@ -76,16 +83,15 @@ class Deadlines:
         sent, and for the peer's end.
         """
         if self._lingering.seconds:
-            self._progress[stream] = stream.bytesReceived + stream.bytesSent
+            self._progress[stream] = stream.bytesMoved
             self._begin(self._lingering, stream, now)
 
     def halfClosed(self, stream: Stream, now: float) -> None:
         """
         One direction of a stream has ended.
         """
-        if self._halfClosed.seconds:
-            self._progress[stream] = stream.bytesReceived + stream.bytesSent
-            self._begin(self._halfClosed, stream, now)
+        self._progress[stream] = stream.bytesMoved
+        self._begin(self._halfClosed, stream, now)
 
     def readerIsSlow(self, stream: Stream, now: float) -> None:
         """
@@ -105,17 +111,19 @@ class Deadlines:
 
     def _begin(self, timeouts: Timeouts[Stream], stream: Stream, now: float) -> None:
         timeouts.start(stream, now)
-        self.due(now + timeouts.seconds)
+        when = now + timeouts.seconds
+        if self._told is None or when < self._told:
+            self.due(when)
 
     def forget(self, stream: Stream) -> None:
         """
         A stream has gone.
         """
-        for timeouts in (self._lingering, self._halfClosed, self._slow):
-            if timeouts:
-                timeouts.stop(stream)
-        if self._progress:
-            self._progress.pop(stream, None)
+        if self._progress.pop(stream, None) is not None:
+            self._lingering.pop(stream, None)
+            self._halfClosed.pop(stream, None)
+        if self._slow:
+            self._slow.pop(stream, None)
 
     def clear(self) -> None:
         """
@@ -124,6 +132,13 @@ class Deadlines:
         for timeouts in (self._opening, self._lingering, self._halfClosed, self._slow):
             timeouts.clear()
         self._progress.clear()
+
+    @property
+    def writingPaused(self) -> bool:
+        """
+        Does the carrier take nothing now?
+        """
+        return self._pausedAt is not None
 
     def pauseWriting(self, now: float) -> None:
         """
@@ -279,4 +294,4 @@ class Deadlines:
         return f"stream {self._session.describe(stream)}"
 
     def _moved(self, stream: Stream) -> bool:
-        return stream.bytesReceived + stream.bytesSent != self._progress.pop(stream, -1)
+        return stream.bytesMoved != self._progress.get(stream)

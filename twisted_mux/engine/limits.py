@@ -5,7 +5,7 @@ Budgets against a peer that stays within the protocol and still does harm.
 from __future__ import annotations
 
 from collections.abc import Hashable, Iterator
-from typing import Generic, TypeVar
+from typing import TypeVar
 
 
 class TokenBucket:
@@ -40,46 +40,30 @@ class TokenBucket:
 T = TypeVar("T", bound=Hashable)
 
 
-class Timeouts(Generic[T]):
+class Timeouts(dict[T, float]):
     """
     Things that all have the same time, so that the order in which they were
     started is that in which they are due: start, stop and the next one due cost
     the same however many there are.
+
+    They are the keys of the dictionary; one is stopped by taking it out.
     """
 
-    __slots__ = ("_due", "seconds")
+    __slots__ = ("seconds",)
 
     def __init__(self, seconds: float) -> None:
         """
         @param seconds: the time; 0 is for ever.
         """
+        super().__init__()
         self.seconds = seconds
-        self._due: dict[T, float] = {}
-
-    def __len__(self) -> int:
-        return len(self._due)
-
-    def __contains__(self, item: T) -> bool:
-        return item in self._due
 
     def start(self, item: T, now: float) -> None:
         """
         Count from now, afresh if it was started before.
         """
-        self._due.pop(item, None)
-        self._due[item] = now + self.seconds
-
-    def stop(self, item: T) -> None:
-        """
-        Forget about it, if it was started.
-        """
-        self._due.pop(item, None)
-
-    def clear(self) -> None:
-        """
-        Forget all.
-        """
-        self._due.clear()
+        self.pop(item, None)
+        self[item] = now + self.seconds
 
     def next(self) -> float | None:
         """
@@ -87,7 +71,7 @@ class Timeouts(Generic[T]):
         """
         if not self.seconds:
             return None
-        for due in self._due.values():
+        for due in self.values():
             return due
         return None
 
@@ -99,8 +83,8 @@ class Timeouts(Generic[T]):
             due = self.next()
             if due is None or due > now:
                 return
-            item = next(iter(self._due))
-            del self._due[item]
+            item = next(iter(self))
+            del self[item]
             yield item
 
 

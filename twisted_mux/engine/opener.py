@@ -30,6 +30,8 @@ class Opener:
     """
     What one session has opened.
 
+    @ivar mayOpen: is there room for another stream that the peer has not
+        acknowledged?
     @ivar live: streams opened by this side that have not ended.
     @ivar exhausted: have the keys run out?
     @ivar peerLeft: did the peer say that it takes no more streams?
@@ -38,11 +40,14 @@ class Opener:
     """
 
     __slots__ = (
+        "_acknowledges",
         "_keys",
+        "_most",
         "_session",
         "_unacknowledged",
         "exhausted",
         "live",
+        "mayOpen",
         "peerLeft",
         "refused",
     )
@@ -51,18 +56,13 @@ class Opener:
         self._session = session
         self._keys = keys
         self._unacknowledged = 0
+        self._acknowledges = session.capabilities.ack
+        self._most = session.config.maxUnacknowledged or float("inf")
+        self.mayOpen = True
         self.live = 0
         self.exhausted = False
         self.peerLeft = False
         self.refused = 0
-
-    @property
-    def mayOpen(self) -> bool:
-        """
-        Is there room for another stream that the peer has not acknowledged?
-        """
-        most = self._session.config.maxUnacknowledged
-        return not most or self._unacknowledged < most
 
     def takeKey(self, name: bytes, key: Key | None) -> Key:
         """
@@ -94,8 +94,9 @@ class Opener:
         A stream was opened with the key.
         """
         self.live += 1
-        if self._session.capabilities.ack:
+        if self._acknowledges:
             self._unacknowledged += 1
+            self.mayOpen = self._unacknowledged < self._most
 
     def _nextKey(self) -> Key:
         streams = self._session.streams
@@ -111,8 +112,9 @@ class Opener:
         """
         One stream fewer waits for the peer's acknowledgement.
 
-        @return: has L{mayOpen} become true by that?
+        @return: has C{mayOpen} become true by that?
         """
         before = self.mayOpen
         self._unacknowledged -= 1
+        self.mayOpen = self._unacknowledged < self._most
         return not before and self.mayOpen

@@ -22,7 +22,8 @@ class Outbox:
     The control frames of one session, and its streams that have something to
     send.
 
-    @ivar controlSize: bytes of control frames that wait.
+    @ivar waiting: the control frames that wait.
+    @ivar controlSize: how many bytes these are.
     @ivar bytesTaken: bytes taken so far.
     @ivar overtook: has a stream that was idle gone before others that send in
         bulk?  Whoever wants to know resets it.
@@ -31,43 +32,36 @@ class Outbox:
 
     __slots__ = (
         "_busy",
-        "_control",
         "_sparse",
         "bytesTaken",
         "controlSize",
         "done",
         "overtook",
         "scheduler",
+        "waiting",
     )
 
     def __init__(self, codec: Codec) -> None:
         self.scheduler = Scheduler(codec)
         self._sparse = self.scheduler.sparse
         self._busy = self.scheduler.busy
-        self._control: list[Piece] = []
+        self.waiting: list[Piece] = []
         self.done: list[Stream] = []
         self.controlSize = 0
         self.bytesTaken = 0
         self.overtook = False
 
     def __bool__(self) -> bool:
-        return bool(self._control or self._sparse or self._busy)
-
-    def control(self, frame: bytes) -> None:
-        """
-        Send a control frame as soon as possible.
-        """
-        self._control.append(frame)
-        self.controlSize += len(frame)
+        return bool(self.waiting or self._sparse or self._busy)
 
     def take(self, room: int) -> list[Piece]:
         """
         See L{Session.takeOutput<twisted_mux.engine.session.Session>}.
         """
-        out = self._control
+        out = self.waiting
         size = self.controlSize
         # A new list even if it was empty: this one is the caller's now.
-        self._control = []
+        self.waiting = []
         self.controlSize = 0
         if self._sparse and self._busy:
             self.overtook = True

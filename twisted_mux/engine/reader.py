@@ -50,6 +50,10 @@ class Reader:
     @ivar deliverable: the streams that have something for their readers, which
         is delivered in the next turn.
     @ivar current: the stream whose payload was delivered last.
+    @ivar window: the receive window that a new stream is announced with, in
+        bytes.
+    @ivar initialReceive: what a peer may send on a new stream, in bytes.
+    @ivar lowWater: C{Stream.lowWater} for a new stream.
     @ivar now: when the current call began, in seconds.
     """
 
@@ -70,19 +74,19 @@ class Reader:
         self._capabilities = capabilities
         self._unbounded = capabilities.credit is Credit.NONE
         if self._unbounded:
-            self._window = self._initialReceive = self.initialSend = UNBOUNDED
+            self.window = self.initialReceive = self.initialSend = UNBOUNDED
         else:
-            self._window = config.window
+            self.window = config.window
             initial = capabilities.initialWindow
             if not capabilities.windowAnnounced:
                 initial = config.window
             self.initialSend = initial
-            self._initialReceive = max(initial, config.window)
+            self.initialReceive = max(initial, config.window)
         # A peer may have used the wire's window before it hears of ours.
-        self._tolerance = self._initialReceive - self._window
-        self._lowWater = self._window - grantStep(self._window) + 1
+        self._tolerance = self.initialReceive - self.window
+        self.lowWater = self.window - grantStep(self.window) + 1
         if self._tolerance and capabilities.credit is Credit.CUMULATIVE:
-            self._lowWater = self._initialReceive
+            self.lowWater = self.initialReceive
         self.deliverable: list[Stream] = []
         self._grown = 0
         self._resets = TokenBucket(config.resetBurst, config.resetRate, now)
@@ -92,27 +96,6 @@ class Reader:
         self.held = 0
         self.now = now
         self.current: Stream | None = None
-
-    @property
-    def initialReceive(self) -> int:
-        """
-        What a peer may send on a new stream, in bytes.
-        """
-        return self._initialReceive
-
-    @property
-    def lowWater(self) -> int:
-        """
-        C{Stream.lowWater} for a new stream.
-        """
-        return self._lowWater
-
-    @property
-    def window(self) -> int:
-        """
-        The receive window that a new stream is announced with, in bytes.
-        """
-        return self._window
 
     # Payload.
 
@@ -218,11 +201,16 @@ class Reader:
             room -= self._drain(stream, room)
 
     def _drain(self, stream: Stream, room: int) -> int:
+        if not (stream.backlogSize or stream.endWaits):
+            # As it is when a stream has just begun.
+            if stream.reading and stream.handler is not None:
+                stream.flowing = stream.state in (State.OPEN, State.LOCAL_ENDED)
+            return 0
         given = 0
         while stream.reading and not stream.queued and stream.handler is not None:
             if given >= room:
                 self.deliverLater(stream)
-                return given
+                break
             before = stream.backlogSize
             data = stream.nextHeld()
             if data is None:
@@ -252,8 +240,9 @@ class Reader:
         """
         What waits for this stream's reader will not be wanted.
         """
-        self.held -= stream.dropHeld()
-        self._session.readOn()
+        if stream.backlogSize:
+            self.held -= stream.dropHeld()
+            self._session.readOn()
 
     # Credit for the peer.
 
@@ -270,12 +259,12 @@ class Reader:
             stream.granted += delta
             return
         tuner = stream.tuner
-        window = self._window if tuner is None else tuner.window
+        window = self.window if tuner is None else tuner.window
         delta = window - stream.receiveCredit - stream.held
         if tuner is not None and delta < grantStep(window):
             return
         if tuner is None:
-            if delta < grantStep(window) and stream.lowWater != self._initialReceive:
+            if delta < grantStep(window) and stream.lowWater != self.initialReceive:
                 return
             consumed = stream.granted - stream.receiveCredit - stream.held
             tuner = stream.tuner = Tuner(window, consumed, self.now)
@@ -322,7 +311,7 @@ class Reader:
         """
         self.recent.add(stream.key)
         if stream.tuner is not None:
-            self._grown -= stream.tuner.window - self._window
+            self._grown -= stream.tuner.window - self.window
 
     # Frames other than payload.
 

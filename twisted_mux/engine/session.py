@@ -121,9 +121,6 @@ class Session:
         self._corked = False
         self._woken = False
         self._goneAway = False
-        # Streams that have ended in both directions, and that their owners
-        # have not left yet.
-        self._ended: dict[Stream, None] = {}
         self._now = now
         self._deadlines.reschedule()
 
@@ -145,7 +142,7 @@ class Session:
             return
         self._corked = True
         self._read(data)
-        if self.table.later:
+        if self.table.later and (self._deadlines.writingPaused or not self._outbox):
             self.table.begin(now)
         self._corked = False
         if self._reader.deliverable or self._unread:
@@ -216,13 +213,15 @@ class Session:
         What L{takeOutput} took has been passed on: tell the streams that wait
         for that, one after the other.
         """
-        if not self._outbox.done:
-            return
-        self._corked = True
-        self._outbox.settle()
-        self._corked = False
-        if self._reader.deliverable or self._unread or self.table.later:
-            # Somebody resumed or left, or the carrier delivered, meanwhile.
+        if self._outbox.done:
+            self._corked = True
+            self._outbox.settle()
+            self._corked = False
+            if self._reader.deliverable or self._unread:
+                # Somebody resumed, or the carrier delivered, meanwhile.
+                self._wake(False)
+        if self.table.later and self.table.anyLater():
+            # Somebody left, before or meanwhile; only a turn knows the time.
             self._wake(False)
 
     def tick(self, now: float) -> None:
@@ -436,7 +435,9 @@ class Session:
         Send a control frame as soon as possible.
         """
         if frame:
-            self._outbox.control(frame)
+            outbox = self._outbox
+            outbox.waiting.append(frame)
+            outbox.controlSize += len(frame)
             if not self._corked:
                 self._wake(False)
 

@@ -51,7 +51,7 @@ class Event(enum.Enum):
     LOSE = "lose"
 
 
-def _table() -> Mapping[tuple[State, Event], State]:
+def _table() -> dict[tuple[State, Event], State]:
     table: dict[tuple[State, Event], State] = {
         (State.OPEN, Event.SEND_END): State.LOCAL_ENDED,
         (State.OPEN, Event.RECEIVE_END): State.REMOTE_ENDED,
@@ -61,8 +61,11 @@ def _table() -> Mapping[tuple[State, Event], State]:
     for state in (State.OPEN, State.LOCAL_ENDED, State.REMOTE_ENDED):
         for event in (Event.SEND_RESET, Event.RECEIVE_RESET, Event.LOSE):
             table[state, event] = State.CLOSED
-    return MappingProxyType(table)
+    return table
 
 
+_TABLE = _table()
 #: The state after an event; a pair that is not here must not happen.
-TRANSITIONS = _table()
+TRANSITIONS: Mapping[tuple[State, Event], State] = MappingProxyType(_TABLE)
+#: The same, looked up faster: C{None} for a pair that must not happen.
+stateAfter = _TABLE.get

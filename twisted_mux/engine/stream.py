@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, TypeAlias
 
 from twisted_mux.engine.credit import UNBOUNDED, Tuner
 from twisted_mux.engine.scheduler import IDLE
-from twisted_mux.engine.states import TRANSITIONS, Event, State
+from twisted_mux.engine.states import Event, State, stateAfter
 
 if TYPE_CHECKING:
     from twisted_mux.engine.handlers import Receiver, StreamHandler
@@ -117,7 +117,8 @@ class Stream:
         self.lowWater = lowWater
         self.granted = receiveCredit
         self.tuner: Tuner | None = None
-        self._backlog: deque[bytes] | None = None
+        # No deque, which takes long to make: there are never many.
+        self._backlog: list[bytes] | None = None
         self.backlogSize = 0
         self.held = 0
         # Writing.
@@ -147,6 +148,13 @@ class Stream:
         How much payload has been taken to be sent.
         """
         return self._permitted - self.sendCredit
+
+    @property
+    def bytesMoved(self) -> int:
+        """
+        Both together.
+        """
+        return self.granted - self.receiveCredit + self._permitted - self.sendCredit
 
     @property
     def receiveWindow(self) -> int:
@@ -249,7 +257,8 @@ class Stream:
         """
         if self.handler is None:
             return
-        self.endWriting()
+        if self.writable and not self.ending:
+            self.endWriting()
         self.handler = None
         self.flowing = False
         self.wantsEmpty = False
@@ -337,7 +346,7 @@ class Stream:
 
         @return: was it legal?
         """
-        state = TRANSITIONS.get((self.state, event))
+        state = stateAfter((self.state, event))
         if state is None:
             return False
         self.state = state
@@ -369,7 +378,7 @@ class Stream:
         """
         backlog = self._backlog
         if backlog is None:
-            backlog = self._backlog = deque()
+            backlog = self._backlog = []
         before = self.backlogSize
         self.held += len(data)
         if backlog and len(backlog[-1]) + len(data) <= JOIN_LIMIT:
@@ -387,8 +396,8 @@ class Stream:
         @return: what it costs, in bytes.
         """
         if self._backlog is None:
-            self._backlog = deque()
-        self._backlog.appendleft(data)
+            self._backlog = []
+        self._backlog.insert(0, data)
         cost = len(data) + CHUNK_CHARGE
         self.held += len(data)
         self.backlogSize += cost
@@ -400,7 +409,7 @@ class Stream:
         """
         if not self._backlog:
             return None
-        data = self._backlog.popleft()
+        data = self._backlog.pop(0)
         self.held -= len(data)
         if self._backlog:
             self.backlogSize -= len(data) + CHUNK_CHARGE

@@ -114,6 +114,15 @@ class StreamTable:
         self.later.append(stream)
         self._session.wakeUp()
 
+    def anyLater(self) -> bool:
+        """
+        Has L{begin} anything to do, now that ends have been sent?
+        """
+        self.later = [
+            stream for stream in self.later if stream.state is not State.CLOSED
+        ]
+        return bool(self.later)
+
     def begin(self, now: float) -> None:
         """
         Begin the times of the streams that were opened, or half-closed, or left
@@ -127,14 +136,15 @@ class StreamTable:
         for stream in later:
             if stream.state is State.CLOSED:
                 continue
-            if not stream.acknowledged and self._session.capabilities.ack:
+            if deadlines.limitsOpening and not stream.acknowledged:
                 deadlines.opened(stream, now)
             if stream.handler is None:
                 deadlines.lingers(stream, now)
                 # A peer that waits for credit has to find out that nobody
                 # reads, or, without a reset, be able to finish.
-                self._reader.returnCredit(stream)
-            elif stream.state is not State.OPEN:
+                if stream.receiveCredit < stream.lowWater:
+                    self._reader.returnCredit(stream)
+            elif deadlines.limitsHalfClosed and stream.state is not State.OPEN:
                 deadlines.halfClosed(stream, now)
 
     # Opening.
@@ -151,7 +161,7 @@ class StreamTable:
         stream.handler = handler
         stream.queued = True
         session.counters.streamsOpened += 1
-        if session.capabilities.ack:
+        if self._deadlines.limitsOpening:
             self.later.append(stream)
         session.control(frame)
         return stream
@@ -178,7 +188,7 @@ class StreamTable:
         if session.draining:
             self._refuse(key)
             return
-        if self.inbound >= config.maxStreams:
+        if len(self.streams) - self.opener.live >= config.maxStreams:
             self._full(key, "maxStreams", config.maxStreams, "are open")
             return
         if config.maxPending and len(self.pending) >= config.maxPending:
@@ -294,17 +304,20 @@ class StreamTable:
         """
         One direction of a stream has ended.
         """
-        if stream.handler is not None and self._session.config.halfClosedTimeout:
+        if self._deadlines.limitsHalfClosed and stream.handler is not None:
             self._beginLater(stream)
 
     def left(self, stream: Stream) -> None:
         """
         A stream's owner has done with it.
         """
-        self._ended.pop(stream, None)
-        self.pending.discard(stream)
-        self._reader.dropHeld(stream)
-        if stream.state is not State.CLOSED:
+        if stream.backlogSize:
+            self._reader.dropHeld(stream)
+        if self.pending:
+            self.pending.discard(stream)
+        if stream.state is State.CLOSED:
+            self._ended.pop(stream, None)
+        else:
             self._beginLater(stream)
 
     def drop(self, stream: Stream) -> None:
@@ -386,7 +399,8 @@ class StreamTable:
         """
         session = self._session
         del self.streams[stream.key]
-        self.pending.discard(stream)
+        if self.pending:
+            self.pending.discard(stream)
         self._reader.forget(stream)
         if not stream.inbound:
             self.opener.live -= 1

@@ -30,7 +30,7 @@ net-mux has the same header, so its codec shares the loop: L{HeaderCodec}.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from struct import Struct
 from typing import ClassVar
 
@@ -66,6 +66,9 @@ class HeaderCodec(Codec):
     @cvar version: the version byte.
     @cvar openings: version, type and flags that a client may start with.
     @ivar _longest: the longest payload that the peer may put into a frame.
+    @ivar _frequent: what to call for frames of streams that come often and have no
+        payload, by the first word of their headers.  It gets the stream id and the
+        header's last field.
     """
 
     version: ClassVar[int]
@@ -75,6 +78,7 @@ class HeaderCodec(Codec):
         super().__init__(role, sink, maxFrame)
         self._plain = self.version << 24
         self._longest = 0xFFFFFFFF
+        self._frequent: dict[int, Callable[[Key, int], None]] = {}
         self._peerParity = 1 if role is Role.SERVER else 0
         self._buffer = b""
         # The payload being received: whose it is, what is missing of it, and
@@ -116,6 +120,7 @@ class HeaderCodec(Codec):
         unpack = _HEADER.unpack_from
         plain = self._plain
         longest = self._longest
+        frequent = self._frequent.get
         for _ in range(FRAMES_PER_TURN):
             start = offset + _HEADER_SIZE
             if start > end:
@@ -133,8 +138,12 @@ class HeaderCodec(Codec):
                 if start < end:
                     payloadReceived(key, data[start:])
                 return b""
-            kind = self._header(word, key, length)
             offset = start
+            received = frequent(word)
+            if received is not None and key:
+                received(key, length)
+                continue
+            kind = self._header(word, key, length)
             if kind == DATA:
                 self._dataFlags(key, word & 0xFFFF, length)
                 self._missing = length
@@ -236,7 +245,13 @@ class HeaderCodec(Codec):
         """
         The header of a frame.
         """
-        return _HEADER.pack(self._plain | kind << 16 | flags, key, length)
+        return _HEADER.pack(self._word(kind, flags), key, length)
+
+    def _word(self, kind: int, flags: int) -> int:
+        """
+        The first word of a header.
+        """
+        return self._plain | kind << 16 | flags
 
     def payloadHeader(self, key: Key, length: int) -> bytes:
         return _HEADER.pack(self._plain, key, length)
@@ -293,7 +308,30 @@ class YamuxCodec(HeaderCodec):
         "streams": 2,
     }
 
+    def __init__(self, role: Role, sink: FrameSink, maxFrame: int) -> None:
+        super().__init__(role, sink, maxFrame)
+        self._openWord = self._word(WINDOW_UPDATE, SYN)
+        self._acceptWord = self._word(WINDOW_UPDATE, ACK)
+        self._endWord = self._word(WINDOW_UPDATE, FIN)
+        self._frequent = {
+            self._acceptWord: sink.acceptReceived,
+            self._endWord: self._endReceived,
+            self._word(WINDOW_UPDATE, 0): self._creditReceived,
+        }
+
+    def _endReceived(self, key: Key, credit: int) -> None:
+        if credit:
+            self._sink.creditReceived(key, credit)
+        self._sink.endReceived(key)
+
+    def _creditReceived(self, key: Key, credit: int) -> None:
+        if credit:
+            self._sink.creditReceived(key, credit)
+        else:
+            self._sink.idleReceived()
+
     def _windowUpdate(self, key: int, flags: int, delta: int) -> None:
+        # With flags other than those of the frequent ones.
         sink = self._sink
         credit = 0 if flags & RST else delta
         if flags & SYN:
@@ -304,13 +342,8 @@ class YamuxCodec(HeaderCodec):
             credit = 0
         if flags & RST:
             sink.resetReceived(key, delta)
-            return
-        if credit:
-            sink.creditReceived(key, credit)
-        if flags & FIN:
+        elif flags & FIN:
             sink.endReceived(key)
-        if not flags and not delta:
-            sink.idleReceived()
 
     def _ping(self, flags: int, value: int) -> None:
         if flags == SYN:
@@ -321,13 +354,15 @@ class YamuxCodec(HeaderCodec):
             raise ProtocolError(f"yamux ping with flags {flags:#06x}")
 
     def encodeOpen(self, key: Key, window: int, name: bytes) -> bytes:
-        return self._frame(WINDOW_UPDATE, SYN, key, max(0, window - INITIAL_WINDOW))
+        more = window - INITIAL_WINDOW
+        return _HEADER.pack(self._openWord, key, more if more > 0 else 0)
 
     def encodeAccept(self, key: Key, window: int) -> bytes:
-        return self._frame(WINDOW_UPDATE, ACK, key, max(0, window - INITIAL_WINDOW))
+        more = window - INITIAL_WINDOW
+        return _HEADER.pack(self._acceptWord, key, more if more > 0 else 0)
 
     def encodeEnd(self, key: Key) -> bytes:
-        return self._frame(WINDOW_UPDATE, FIN, key, 0)
+        return _HEADER.pack(self._endWord, key, 0)
 
     def encodeReset(self, key: Key) -> bytes:
         return self._frame(WINDOW_UPDATE, RST, key, 0)

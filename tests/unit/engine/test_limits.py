@@ -87,8 +87,8 @@ def test_timeouts() -> None:
     assert list(timeouts.expired(5.0)) == ["a"]
     assert "a" not in timeouts
     assert timeouts.next() == 6
-    timeouts.stop("b")
-    timeouts.stop("b")
+    timeouts.pop("b", None)
+    timeouts.pop("b", None)
     assert timeouts.next() is None
 
 
@@ -125,7 +125,7 @@ def test_startedWhileTheyExpire() -> None:
     for name in timeouts.expired(5.0):
         seen.append(name)
         timeouts.start(name, 5.0)
-        timeouts.stop("b")
+        timeouts.pop("b", None)
     assert seen == ["a", "c"]
     assert timeouts.next() == 10
 
@@ -147,7 +147,7 @@ def test_timeoutsAsAModel(steps: list[tuple[int, str]]) -> None:
             timeouts.start(item, now)
             model[item] = now + 10
         else:
-            timeouts.stop(item)
+            timeouts.pop(item, None)
     assert len(timeouts) == len(model)
     assert timeouts.next() == min(model.values(), default=None)
     assert list(timeouts.expired(1e6)) == sorted(model, key=lambda each: model[each])
