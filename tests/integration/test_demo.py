@@ -89,7 +89,7 @@ def test_table(folder: Path) -> None:
     done = runDemo("--path", str(folder))
     assert done.stderr == ""
     assert done.returncode == 0
-    table = done.stdout[done.stdout.index(f"{folder}\n\nwire ") :].splitlines()[4:]
+    table = done.stdout[done.stdout.index(f"{folder}:\n\nwire ") :].splitlines()[4:]
     assert [line.split()[0] for line in table] == list(wireNames())
     assert all(line.endswith(" all") for line in table)
     assert f"yamux: {FILES} of {FILES} files" in done.stdout

@@ -372,7 +372,8 @@ def test_table() -> None:
         [result(), result(wire="smux1", verified=1199, connections=2)],
     )
     assert table == (
-        "some/where\n"
+        "\n"
+        "Files below some/where:\n"
         "\n"
         "wire   files      bytes  streams  TCP connections  seconds  MB/s  verified\n"
         "-----  -----  ---------  -------  ---------------  -------  ----  --------\n"

@@ -147,7 +147,7 @@ def asTable(path: Path, results: Sequence[WireResult]) -> str:
         )
         for row in rows
     ]
-    return "\n".join([f"{path}", "", *lines])
+    return "\n".join(["", f"Files below {path}:", "", *lines])
 
 
 def asJSON(path: Path, results: Sequence[WireResult]) -> str:
@@ -218,17 +218,31 @@ def _bars(stream: TextIO) -> Iterator[Report]:
         BarColumn,
         MofNCompleteColumn,
         Progress,
+        ProgressColumn,
+        Task,
         TaskID,
         TextColumn,
-        TimeElapsedColumn,
     )
+    from rich.text import Text
+
+    class Seconds(ProgressColumn):
+        """
+        How long it has taken: too short for rich's own, which has no tenths.
+        """
+
+        def render(self, task: Task) -> Text:
+            """
+            See L{ProgressColumn}.
+            """
+            seconds = task.finished_time if task.finished else task.elapsed
+            return Text(f"{seconds or 0:.1f} s")
 
     columns = (
         TextColumn("{task.description}"),
         BarColumn(),
         MofNCompleteColumn(),
         TextColumn("files"),
-        TimeElapsedColumn(),
+        Seconds(),
     )
     with Progress(*columns, console=Console(file=stream)) as progress:
         tasks: dict[str, TaskID] = {}

@@ -104,13 +104,11 @@
         });
       drawing.append(shape("polyline", { class: kind, points: points.join(" ") }));
       const last = rows.length ? rows[rows.length - 1][columns[index]] : null;
-      if (index) legend.append(" · ");
-      legend.append(
-        element("i", name, kind),
-        ` ${last === null ? "–" : format(last)}`
-      );
+      const part = element("span");
+      part.append(element("i", name, kind), ` ${last === null ? "–" : format(last)}`);
+      legend.append(part, " · ");
     });
-    legend.append(` · most ${format(most)}`);
+    legend.append(element("span", `most ${format(most)}`));
     drawing.setAttribute("aria-label", `${title}: ${legend.textContent}`);
     figure.append(caption, drawing);
     return figure;

@@ -1,0 +1,71 @@
+"""
+The pictures of the documentation: how a terminal becomes one, and what there is.
+"""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+from xml.etree import ElementTree
+
+import pytest
+
+from docs.making.pictures import FOLDER, drawn, screenOf, textOf
+
+#: Bytes that a picture may have.
+MOST = 150_000
+PROGRAM = """
+import os, sys
+assert sys.stdout.isatty()
+print("width", os.get_terminal_size().columns)
+print("overwritten", end="\\r\\x1b[2K")
+print("\\x1b[1;32mgreen\\x1b[0m plain \\x1b[38;2;1;2;3mdark\\x1b[33mbrown\\x1b[0m")
+"""
+
+
+def test_terminal(tmp_path: Path) -> None:
+    """
+    What a program has left on its screen is in the picture, as it looks there, and
+    nothing else.
+    """
+    text = textOf(screenOf([sys.executable, "-c", PROGRAM], "show", tmp_path))
+    assert text.plain == "$ show\nwidth 84\ngreen plain darkbrown"
+    made = drawn(text, "a title")
+    root = ElementTree.fromstring(made)
+    said = "".join(root.itertext()).replace("\N{NO-BREAK SPACE}", " ")
+    for part in ("a title", "$ show", "width 84", "green", " plain ", "dark"):
+        assert part in said
+    assert "overwritten" not in said
+    for colour in ("#62be78", "#010203", "#d6aa50"):
+        assert colour in made
+    # Whoever looks at it is not made to fetch anything.
+    assert "url(" not in made.replace("url(#", "")
+
+
+def test_failure(tmp_path: Path) -> None:
+    """
+    There is no picture of what has failed, but what it said.
+    """
+    command = [sys.executable, "-c", "import sys; sys.exit('it broke')"]
+    with pytest.raises(subprocess.CalledProcessError) as error:
+        screenOf(command, "show", tmp_path)
+    assert "it broke" in error.value.output
+
+
+def test_pictures() -> None:
+    """
+    Each picture is on the page, is small, and does not tell on which machine it was
+    made.
+    """
+    page = (FOLDER.parent / "pictures.md").read_text()
+    files = sorted(FOLDER.iterdir())
+    assert [file.name for file in files] == [
+        "demo.svg",
+        "status-dark.png",
+        "status-light.png",
+    ]
+    for file in files:
+        assert f"pictures/{file.name}" in page
+        assert file.stat().st_size < MOST
+        assert str(FOLDER.parents[1]).encode() not in file.read_bytes()
