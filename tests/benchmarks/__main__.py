@@ -19,7 +19,7 @@ from rich.console import Console
 from tests.benchmarks.cases import CASES, chosen
 from tests.benchmarks.contest import Findings, contest, measureEntry
 from tests.benchmarks.contestants import PEERS, contestants
-from tests.benchmarks.plot import plot
+from tests.benchmarks.plot import plot, plots
 from tests.benchmarks.report import (
     document,
     environment,
@@ -59,6 +59,9 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument(
         "--plot", type=Path, metavar="FILE", help="draw the ratios (.svg, .png)"
     )
+    parser.add_argument(
+        "--plots", type=Path, metavar="FOLDER", help="a drawing of each group of cases"
+    )
     parser.add_argument("--list", action="store_true", help="say what there is")
     options = parser.parse_args(arguments)
     if options.rounds is not None and options.rounds < 1:
@@ -71,7 +74,8 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
         parser.error(str(error))
     if options.add and options.json is None:
         parser.error("--add: which --json FILE?")
-    if options.plot is not None and all(case.job.alone for case in options.cases):
+    drawing = options.plot is not None or options.plots is not None
+    if drawing and all(case.job.alone for case in options.cases):
         parser.error("--plot: no case that was asked for has a yardstick")
     return options
 
@@ -174,6 +178,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     showVerdicts(console, verdicts(file.found))
     if options.plot is not None:
         plot(file.found, options.plot)
+    if options.plots is not None:
+        plots(file.found, options.plots)
     return 1 if failed else 0
 
 

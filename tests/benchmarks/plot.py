@@ -31,7 +31,7 @@ from tests.benchmarks.report import load
 # Inches.
 _WIDTH = 9.0
 _ROW = 0.2
-_MARGIN = 0.85
+_MARGIN = 1.0
 _HEAD = 0.35
 OUR_COLOUR = "#1f6fb4"
 OTHERS = "#6b6b6b"
@@ -145,7 +145,12 @@ def _draw(axes: Axes, row: Panels, findings: Findings) -> None:
     axes.plot(xs, ys, color="0.93", linewidth=0.6, zorder=0)
     axes.set_axisbelow(True)
     axes.tick_params(length=0)
-    axes.set_title(CORES[findings.layout], fontsize="medium", loc="left", color="0.3")
+    title = f"{CORES[findings.layout]}: {figure.unit}, and ratio"
+    axes.set_title(title, fontsize="medium", loc="left", color="0.3")
+    yardsticks = set(findings.yardsticks.values())
+    by = BARE[yardsticks.pop()] if len(yardsticks) == 1 else "each one's first"
+    better = "more" if figure.more else "less"
+    axes.set_xlabel(f"ratio to {by}: {better} is better", fontsize="small", color="0.3")
 
 
 def _reach(row: Panels) -> tuple[float, float]:
@@ -239,15 +244,7 @@ def plot(found: Sequence[Findings], file: Path) -> None:
         )
         for row, part in zip(rows, parts[:, 0], strict=True):
             case = row.findings[0].case
-            better = "more" if row.figure.more else "less"
-            yardsticks = set(row.findings[0].yardsticks.values())
-            by = BARE[yardsticks.pop()] if len(yardsticks) == 1 else "each one's first"
-            part.suptitle(
-                f"{case.title}: {row.figure.unit} and ratio to {by}, {better} is better",
-                x=0.01,
-                ha="left",
-                fontweight="bold",
-            )
+            part.suptitle(case.title, x=0.01, ha="left", fontweight="bold")
             grid = part.subplots(1, columns, squeeze=False, sharey=True)[0]
             for axes, findings in zip(grid, row.findings, strict=False):
                 _draw(axes, row, findings)
