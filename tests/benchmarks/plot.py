@@ -148,7 +148,7 @@ def _draw(axes: Axes, row: Panels, findings: Findings) -> None:
     title = f"{CORES[findings.layout]}: {figure.unit}, and ratio"
     axes.set_title(title, fontsize="medium", loc="left", color="0.3")
     yardsticks = set(findings.yardsticks.values())
-    by = BARE[yardsticks.pop()] if len(yardsticks) == 1 else "each one's first"
+    by = BARE.get(yardsticks.pop(), "each one's first")
     better = "more" if figure.more else "less"
     axes.set_xlabel(f"ratio to {by}: {better} is better", fontsize="small", color="0.3")
 
