@@ -18,7 +18,7 @@ from tests.benchmarks.contestants import (
 from tests.benchmarks.job import TCP, Job
 from tests.benchmarks.scaling import IDLE
 from tests.benchmarks.virtual_link import ROUND_TRIPS
-from twisted_mux.config import MIB
+from twisted_mux.config import KIB, MIB
 
 
 @dataclass(frozen=True)
@@ -267,14 +267,16 @@ def _machineless() -> list[Case]:
 def largeReads() -> Case:
     """
     Bulk with what there is for it: more is read from the carrier at once, and goes
-    on, and is sent, in one turn.  Bare Twisted is as ever: it reads 64 KiB.
+    on, and is sent, in one turn, and more may wait for that.  Bare Twisted is as ever:
+    it reads 64 KiB.
     """
     size = LARGE_READ
+    config = {"readSize": size, "turnBytes": size, "sendBuffer": 256 * KIB}
     return Case(
         "bulk-1-large-reads",
         "bulk",
         f"bulk, 1 stream, reads of up to {size // MIB} MiB",
-        Job("bulk", 1, config={"readSize": size, "turnBytes": size}),
+        Job("bulk", 1, config=config),
         (RATE["bulk"],),
         only=(YARDSTICK, OURS),
         oneCore=True,
