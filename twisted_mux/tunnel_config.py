@@ -287,7 +287,11 @@ def _short(value: object) -> str:
     """
     A value, for a complaint.
     """
-    text = repr(value)
+    try:
+        text = repr(value)
+    except ValueError:
+        # A hexadecimal one gets through TOML's parser, however long.
+        return "something with a number of thousands of digits"
     return text if len(text) <= 200 else f"{text[:200]}..."
 
 

@@ -238,6 +238,7 @@ pieces = st.sampled_from(
 @example([(len(GOOD), b"x = " + b"[" * 100000 + b"]" * 100000)], 0)
 @example([(8, b"9" * 400)], 0)
 @example([(8, b"9" * 5000)], 0)
+@example([(8, b"0x" + b"f" * 5000)], 0)
 @example([(8, b"\r")], 0)
 @example([(0, b"# \xe2\x80\xa8 \xc2\x85\n"), (8, b"-")], 0)
 @example([(0, b"\xef\xbb\xbf")], 0)

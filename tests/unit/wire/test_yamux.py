@@ -4,6 +4,7 @@ yamux and net-mux, which share a header.
 
 from __future__ import annotations
 
+import platform
 from itertools import islice
 from struct import pack
 
@@ -172,6 +173,10 @@ def test_keys(codec: type[HeaderCodec]) -> None:
     assert everyKey.__length_hint__() == 2**31  # type: ignore[attr-defined]
 
 
+@pytest.mark.skipif(
+    platform.python_implementation() == "PyPy",
+    reason="whether the slice that is the whole is a copy is up to PyPy's compiler",
+)
 @pytest.mark.parametrize("codec", BOTH)
 def test_aChunkWithinAFrameIsNotCopied(codec: type[HeaderCodec]) -> None:
     reader, sink = makeCodec(codec, Role.SERVER)
