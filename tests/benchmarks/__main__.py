@@ -35,6 +35,8 @@ from twisted_mux.wire import wireNames
 #: Warming up and measuring, in seconds, and rounds; and the same in a hurry.
 THOROUGH = (0.2, 0.6, 5)
 QUICK = (0.15, 0.3, 3)
+#: Longer than that nobody waits for a measurement to end.
+MOST_WARM = 30.0
 
 
 def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
@@ -52,6 +54,9 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--cores", choices=("one", "two", "both"), default="both")
     parser.add_argument("--quick", action="store_true", help="shorter, 3 rounds")
     parser.add_argument("--rounds", type=int, help="how often each has its turn")
+    parser.add_argument(
+        "--warm", type=float, metavar="SECONDS", help="how long each warms up first"
+    )
     parser.add_argument("--json", type=Path, metavar="FILE", help="write all of it")
     parser.add_argument(
         "--add", action="store_true", help="keep that file's other cases"
@@ -66,6 +71,8 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     options = parser.parse_args(arguments)
     if options.rounds is not None and options.rounds < 1:
         parser.error("--rounds: at least 1")
+    if options.warm is not None and not 0 < options.warm < MOST_WARM:
+        parser.error(f"--warm: more than 0 and less than {MOST_WARM:g}")
     try:
         options.cases = chosen(options.case)
         names = ("one", "two") if options.cores == "both" else (options.cores,)
@@ -157,6 +164,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         console.print(line, markup=False)
     warm, seconds, rounds = QUICK if options.quick else THOROUGH
     rounds = options.rounds or rounds
+    warm = options.warm or warm
     times = {"warm": warm, "seconds": seconds, "rounds": rounds}
     file = File(options.json, environment(of), times)
     if options.add:

@@ -16,17 +16,16 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
-
-import matplotlib
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure as Drawing
-from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
+from typing import TYPE_CHECKING, Any
 
 from tests.benchmarks.cases import Figure
 from tests.benchmarks.contest import Findings
 from tests.benchmarks.contestants import OURS, TWIST, YARDSTICK
 from tests.benchmarks.report import load
+
+# Who only measures does without it.
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 # Inches.
 _WIDTH = 9.0
@@ -171,6 +170,8 @@ def _ticks(axes: Axes, low: float, high: float) -> None:
     """
     As many as there is room for.
     """
+    from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
+
     decades = math.log10(high / low)
     parts: Sequence[float] = (1, 2, 5) if decades < 2 else (1,)
     if decades < 0.7:
@@ -230,6 +231,9 @@ def plot(found: Sequence[Findings], file: Path) -> None:
 
     @raise ValueError: there are none, or the file's name is that of no format.
     """
+    import matplotlib
+    from matplotlib.figure import Figure as Drawing
+
     rows = panels(found)
     if not rows:
         raise ValueError("there is nothing to draw: no case has a yardstick")

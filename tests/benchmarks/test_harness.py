@@ -5,6 +5,7 @@ gets to a right result.
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import os
 import sys
@@ -44,6 +45,10 @@ from twisted_mux.wire import wireNames
 BRIEF = (0.05, 0.1)
 RATE = Figure("rate", "things/s")
 COST = Figure("cost", "µs", more=False)
+
+drawing = pytest.mark.skipif(
+    importlib.util.find_spec("matplotlib") is None, reason="needs matplotlib"
+)
 
 
 @pytest.fixture
@@ -576,6 +581,8 @@ def test_options(capsys: pytest.CaptureFixture[str]) -> None:
     for arguments, text in (
         (["--case", "speed"], "there is no case 'speed'"),
         (["--rounds", "0"], "--rounds: at least 1"),
+        (["--warm", "0"], "--warm: more than 0 and less than 30"),
+        (["--warm", "nan"], "--warm: more than 0 and less than 30"),
         (["--wire", "morse"], "invalid choice: 'morse'"),
         (["--peer", "nobody"], "invalid choice: 'nobody'"),
         (
@@ -615,6 +622,7 @@ def test_list(capsys: pytest.CaptureFixture[str]) -> None:
         assert name in output
 
 
+@drawing
 def test_run(
     tmp_path: Path,
     capsys: pytest.CaptureFixture[str],
@@ -627,13 +635,13 @@ def test_run(
     file = tmp_path / "figures.json"
     arguments = ["--quick", "--cores", "one", "--case", "echo-1", "--case", "calls"]
     arguments += ["--peer", OURS, "--wire", "yamux", "--json", str(file)]
-    arguments += ["--plots", str(tmp_path / "drawn")]
+    arguments += ["--warm", "0.06", "--plots", str(tmp_path / "drawn")]
     assert command.main(arguments) == 0
     output = capsys.readouterr().out
     assert "echo of 64 bytes, 1 stream" in output
     assert "at least 0.95" in output
     content: dict[str, Any] = json.loads(file.read_text())
-    assert content["options"] == {"warm": 0.05, "seconds": 0.1, "rounds": 2}
+    assert content["options"] == {"warm": 0.06, "seconds": 0.1, "rounds": 2}
     assert content["environment"]["peers"].keys() == {"twisted", "twisted_mux"}
     echo, calls = content["findings"]
     assert {it: len(rounds["rate"]) for it, rounds in echo["rounds"].items()} == {
@@ -661,6 +669,7 @@ def test_costIsTheRatesInverse(layout: Layout) -> None:
     assert COST.key in result
 
 
+@drawing
 def test_plot(tmp_path: Path) -> None:
     """
     Ratios are drawn; where there are none, that is said.
@@ -677,6 +686,7 @@ def test_plot(tmp_path: Path) -> None:
         plot([], tmp_path / "nothing.svg")
 
 
+@drawing
 def test_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """
     A file is added to, case by case, and drawings are made from it.
