@@ -52,12 +52,16 @@ class Certificates:
         key = ec.generate_private_key(ec.SECP256R1())
         issuer = _name("authority of the tests")
         constraints = x509.BasicConstraints(ca=True, path_length=0)
-        authority = _certificate(issuer, issuer, key, key, (constraints, True))
+        # Since Python 3.13 the standard library's clients insist on it.
+        usage = _signs()
+        authority = _certificate(
+            issuer, issuer, key, key, (constraints, True), (usage, True)
+        )
         _writeCertificate(self.authority, authority)
         names = x509.SubjectAlternativeName(
             [x509.DNSName(HOST), x509.IPAddress(ipaddress.ip_address(ADDRESS))]
         )
-        for keyPath, path, subject, usage, extensions in (
+        for keyPath, path, subject, purpose, extensions in (
             (
                 self.serverKey,
                 self.serverCertificate,
@@ -80,7 +84,7 @@ class Certificates:
                 own,
                 key,
                 *extensions,
-                (x509.ExtendedKeyUsage([usage]), False),
+                (x509.ExtendedKeyUsage([purpose]), False),
             )
             _writeCertificate(path, certificate)
             keyPath.write_bytes(
@@ -150,6 +154,20 @@ def _pair(key: Path, certificate: Path) -> PrivateCertificate:
 
 def _name(name: str) -> x509.Name:
     return x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
+
+
+def _signs() -> x509.KeyUsage:
+    return x509.KeyUsage(
+        digital_signature=False,
+        content_commitment=False,
+        key_encipherment=False,
+        data_encipherment=False,
+        key_agreement=False,
+        key_cert_sign=True,
+        crl_sign=True,
+        encipher_only=False,
+        decipher_only=False,
+    )
 
 
 def _certificate(

@@ -446,6 +446,10 @@ def test_page(programs: Programs, tmp_path: Path) -> None:
             capture_output=True,
             timeout=PATIENCE,
         )
+    # As strict as the standard library's clients are since Python 3.13.
+    strict = ["openssl", "verify", "-x509_strict", "-CAfile", "ca.pem"]
+    for own in ("server.pem", "laptop.pem"):
+        subprocess.run([*strict, own], check=True, cwd=tmp_path, timeout=PATIENCE)
     (tmp_path / "file").write_bytes(b"content")
     with webServer(tmp_path) as port:
         carrierPort = str(freePort())

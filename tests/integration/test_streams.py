@@ -9,7 +9,7 @@ import hashlib
 import random
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 from twisted.internet import reactor
@@ -345,7 +345,14 @@ async def test_web(wire: str) -> None:
         await pool.closeCachedConnections()
 
 
-class StreamForwardFactory(Factory[portforward.ProxyServer]):
+# Factories are generic since Twisted 26.4.
+if TYPE_CHECKING:
+    ProxyServerFactory = Factory[portforward.ProxyServer]
+else:
+    ProxyServerFactory = Factory
+
+
+class StreamForwardFactory(ProxyServerFactory):
     """
     Forwards to an endpoint rather than to an address.
     """

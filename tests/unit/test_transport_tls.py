@@ -24,7 +24,7 @@ from twisted_mux.testing.conformance import Producer, Recorder
 from twisted_mux.transport import StreamTransport
 
 pytestmark = pytest.mark.filterwarnings(
-    "ignore::twisted.protocols._tls_legacy.LegacyContextFactoryWarning"
+    "ignore:.* does not explicitly provide any OpenSSL connection-creator"
 )
 
 _PEM = (Path(twisted.__file__).parent / "test" / "server.pem").read_bytes()
