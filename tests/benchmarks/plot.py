@@ -65,9 +65,12 @@ class Panels:
     @property
     def entries(self) -> list[str]:
         """
-        Those that are drawn, best first by what the first layout has.
+        Those that are drawn, best first by what the first layout has; or in their
+        own order, if each is measured by its own first.
         """
         first = self.findings[0]
+        if first.case.idle:
+            return [entry for entry in first.rounds if first.comparable(entry)]
         ratios = {
             entry: first.ratio(entry, self.figure).median
             for entry in first.rounds
@@ -78,12 +81,14 @@ class Panels:
 
 def panels(found: Sequence[Findings]) -> list[Panels]:
     """
-    What there is to draw: the figures that have a yardstick.
+    What there is to draw: the figures that have a yardstick, and are not the same each
+    time.
     """
     rows: dict[tuple[str, str], list[Findings]] = {}
     figures: dict[tuple[str, str], Figure] = {}
     for findings in found:
-        if any(map(findings.comparable, findings.rounds)):
+        measured = not findings.case.exact
+        if measured and any(map(findings.comparable, findings.rounds)):
             for figure in findings.case.figures:
                 what = (findings.case.name, figure.key)
                 figures[what] = figure
