@@ -19,6 +19,7 @@ from twisted_mux.endpoints import (
     MuxServerEndpoint,
 )
 from twisted_mux.errors import ConfigError
+from twisted_mux.masking import masked, maskedIn
 from twisted_mux.sharing import sharedSource
 
 __all__ = [
@@ -163,7 +164,7 @@ def _common(reactor: Any, kind: Kind, parsed: MuxString) -> dict[str, Any]:
         "protocol": parsed.protocol,
         "negotiate": parsed.negotiate,
         "_sharing": lambda make: sharedSource(reactor, key, make),
-        "_label": parsed.carrier,
+        "_label": masked(parsed.carrier),
     }
 
 
@@ -173,5 +174,5 @@ def _carrier(parse: Callable[[Any, str], E], reactor: Any, parsed: MuxString) ->
     except Exception as error:
         # Whatever a kind's parser does with what it does not understand: ssl: reads
         # files, and asks OpenSSL about them.
-        why = " ".join(str(error).split()) or type(error).__name__
-        raise ConfigError(f"carrier {parsed.carrier!r}: {why}") from error
+        why = maskedIn(" ".join(str(error).split())) or type(error).__name__
+        raise ConfigError(f"carrier {masked(parsed.carrier)!r}: {why}") from error

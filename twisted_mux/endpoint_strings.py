@@ -25,6 +25,7 @@ from typing import Any
 
 from twisted_mux.config import MuxConfig
 from twisted_mux.errors import ConfigError, UnknownWire
+from twisted_mux.masking import masked
 from twisted_mux.negotiation.handshakes import checkNames
 from twisted_mux.wire import codecNamed, wireNames
 from twisted_mux.wire.base import Role
@@ -82,7 +83,8 @@ class Kind(enum.Enum):
 @dataclass(frozen=True)
 class MuxString:
     """
-    What a string says.  See DESIGN.md, or the guide, for the options.
+    What a string says.  What the options mean for users is in
+    F{docs/reference/endpoint-strings.md}.
 
     @ivar carrier: the carrier's endpoint string.
     @ivar wire: a wire's name or L{AUTO}.
@@ -248,7 +250,7 @@ def _carrier(kind: Kind, args: Sequence[str], rest: dict[str, str]) -> str:
     if any(args) or rest:
         raise ConfigError(
             "endpoint= gives the whole carrier, so there can't be "
-            f"{unparse(args, rest)!r} beside it"
+            f"{masked(unparse(args, rest))!r} beside it"
         )
     if not quoted:
         raise ConfigError("endpoint= is empty")

@@ -19,6 +19,7 @@ from twisted.python.logfile import LogFile
 from twisted_mux.bridge import CONNECT_TIMEOUT
 from twisted_mux.errors import ConfigError
 from twisted_mux.json_log import jsonLines
+from twisted_mux.masking import masked
 from twisted_mux.service import TunnelService
 from twisted_mux.tunnel_config import (
     DRAIN,
@@ -95,7 +96,9 @@ class Options(usage.Options):
         Where a tunnel listens, such as tcp:8080 or mux-dial:tcp:example.org:7000.
         """
         if len(self._sources) > len(self._targets):
-            raise usage.UsageError(f"--from {self._sources[-1]} has no --to behind it")
+            raise usage.UsageError(
+                f"--from {masked(self._sources[-1])} has no --to behind it"
+            )
         self._sources.append(text)
 
     def opt_to(self, text: str) -> None:
@@ -103,7 +106,7 @@ class Options(usage.Options):
         Where it connects to, such as tcp:localhost:80 or mux:tcp:example.org:7000.
         """
         if len(self._sources) == len(self._targets):
-            raise usage.UsageError(f"--to {text} has no --from before it")
+            raise usage.UsageError(f"--to {masked(text)} has no --from before it")
         self._targets.append(text)
 
     def postOptions(self) -> None:
@@ -159,7 +162,9 @@ class Options(usage.Options):
         if not self._sources:
             raise usage.UsageError("--from and --to are needed, or --config")
         if len(self._sources) > len(self._targets):
-            raise usage.UsageError(f"--from {self._sources[-1]} has no --to behind it")
+            raise usage.UsageError(
+                f"--from {masked(self._sources[-1])} has no --to behind it"
+            )
         return tuple(
             Tunnel(str(number), source, target, timeout)
             for number, (source, target) in enumerate(

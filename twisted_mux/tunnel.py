@@ -19,12 +19,12 @@ from twisted.logger import Logger
 from twisted_mux.address import MuxAddress, describeAddress
 from twisted_mux.bridge import Bridge
 from twisted_mux.carrier_session import CarrierSession
+from twisted_mux.masking import masked
 from twisted_mux.tunnel_config import Tunnel
 from twisted_mux.tunnel_strings import (
     carriersKey,
     sourceEndpoint,
     targetEndpoint,
-    withoutPassword,
 )
 
 __all__ = ["RunningTunnel", "allOf", "within"]
@@ -80,7 +80,7 @@ class RunningTunnel:
             reactor,
             tunnel.name,
             self.target,
-            withoutPassword(tunnel.target),
+            masked(tunnel.target),
             tunnel.connectTimeout,
         )
         self._listening: Deferred[Any] | None = None
@@ -136,14 +136,14 @@ class RunningTunnel:
         # Not everything that endpoints return is a port: stdio: has no address.
         host = port.getHost() if hasattr(port, "getHost") else None
         if host is None or isinstance(host, MuxAddress):
-            where = self.tunnel.source
+            where = masked(self.tunnel.source)
         else:
             where = describeAddress(host)
         self._log.info(
             "tunnel {tunnel}: connections at {address} go to {target}",
             tunnel=self.tunnel.name,
             address=where,
-            target=withoutPassword(self.tunnel.target),
+            target=masked(self.tunnel.target),
         )
 
     def _startEnded(self, result: Any) -> Any:
@@ -165,7 +165,7 @@ class RunningTunnel:
 
         def changed(_: object) -> None:
             self.bridge.target = self.target
-            self.bridge.label = withoutPassword(tunnel.target)
+            self.bridge.label = masked(tunnel.target)
             self.bridge.connectTimeout = tunnel.connectTimeout
 
         def failed(reason: Any) -> Any:

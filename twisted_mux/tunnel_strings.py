@@ -30,6 +30,7 @@ from twisted.internet.interfaces import IStreamClientEndpoint, IStreamServerEndp
 
 from twisted_mux.endpoint_strings import Kind, parseString, quote, unparse
 from twisted_mux.errors import ConfigError
+from twisted_mux.masking import masked, maskedIn
 
 __all__ = [
     "carrierComplaint",
@@ -38,7 +39,6 @@ __all__ = [
     "takeApart",
     "targetEndpoint",
     "withInterface",
-    "withoutPassword",
 ]
 
 E = TypeVar("E")
@@ -121,13 +121,6 @@ def withInterface(text: str) -> str:
     if port is None or "interface" in options or len(inner) > port.position:
         return text
     return f"{text}:interface={quote(port.loopback)}"
-
-
-def withoutPassword(text: str) -> str:
-    """
-    The same string, for messages.
-    """
-    return re.sub(r"(:password=)(?:\\.|[^\\:])*", r"\1...", text, flags=re.DOTALL)
 
 
 def carrierComplaint(text: str) -> str:
@@ -227,7 +220,7 @@ def _parsed(parse: Callable[[Any, str], E], reactor: Any, text: str) -> E:
 
 def _shown(text: str) -> str:
     # In one line, though a string of TOML may have several.
-    return " ".join(withoutPassword(text).split())
+    return " ".join(masked(text).split())
 
 
 # What Python says of a call, or a number, and what that means for a string.
@@ -244,7 +237,7 @@ def _explain(error: Exception) -> str:
     """
     An error of a parser, in one line.
     """
-    text = " ".join(str(error).split())
+    text = maskedIn(" ".join(str(error).split()))
     for pattern, meaning in _MEANINGS:
         found = re.fullmatch(pattern, text)
         if found:

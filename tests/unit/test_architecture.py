@@ -27,7 +27,7 @@ LAYERS = {
     for layer, names in enumerate(
         [
             ("_version", "errors"),
-            ("config", "wire"),
+            ("config", "masking", "wire"),
             ("engine",),
             ("address", "admission", "carrier", "interfaces", "reasons", "statistics"),
             ("mtls_handshake", "mtls_identity", "starttls", "tls_reasons", "transport"),
@@ -261,7 +261,7 @@ def test_modulesOfferWhatTheyDeclare(name: str) -> None:
 
 def test_topLevelIsFixed() -> None:
     """
-    At the top of the tree lies what DESIGN.md lists, and files whose name begins
+    At the top of the tree lies what L{TOP_LEVEL} lists, and files whose name begins
     with a dot.
     """
     tracked = subprocess.run(

@@ -20,7 +20,7 @@ from twisted_mux.bridge import Bridge
 from twisted_mux.errors import ConfigError
 from twisted_mux.service import StartFailed, TunnelService
 from twisted_mux.status import messages as messagesModule
-from twisted_mux.status.messages import Messages, masked
+from twisted_mux.status.messages import Messages
 from twisted_mux.status.pages import StatusResource, StatusSite
 from twisted_mux.status.report import report
 from twisted_mux.status.sampling import COLUMNS, KEPT, PING_EVERY, Sampler
@@ -261,23 +261,6 @@ def test_messages() -> None:
     ours.info("too late")
     assert len(messages.lines) == messagesModule.KEPT
     assert messages.lines[-1][2] == str(2 * messagesModule.KEPT - 1)
-
-
-@pytest.mark.parametrize(
-    ("text", "expected"),
-    [
-        ("tcp:80", "tcp:80"),
-        ("a:password=b", "a:password=***"),
-        (r"a:password=b\:c:d=e", "a:password=***:d=e"),
-        (r"passphrase=\\:x", "passphrase=***:x"),
-        ("to a:passwd=b: refused", "to a:passwd=***: refused"),
-    ],
-)
-def test_masked(text: str, expected: str) -> None:
-    """
-    Secrets are taken out of strings, and nothing else.
-    """
-    assert masked(text) == expected
 
 
 # Requests.

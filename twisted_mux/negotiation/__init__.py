@@ -1,7 +1,7 @@
 """
 Named streams: which protocol runs on a stream is agreed upon when it is opened.
 
-B{The two handshakes} (WIRE.md, "Named streams"):
+B{The two handshakes}:
 
   - C{simple}: the opener sends the protocol's name as its first message, the
     other side sends it back, or closes the stream if it has no such protocol.  A

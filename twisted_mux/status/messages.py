@@ -1,11 +1,12 @@
 """
-The last lines of the log that are about tunnels and carriers, and how they are rid of
-what must stay secret.
+The last lines of the log that are about tunnels and carriers.
+
+This package masks what must stay secret before it logs anything.  That is done here
+once more: what the log of the process may have by mistake, a page must not spread.
 """
 
 from __future__ import annotations
 
-import re
 from collections import deque
 
 from twisted.logger import (
@@ -17,21 +18,14 @@ from twisted.logger import (
 )
 from zope.interface import implementer
 
-__all__ = ["KEPT", "Messages", "masked"]
+from twisted_mux.masking import maskedIn
+
+__all__ = ["KEPT", "Messages"]
 
 #: How many lines are kept.
 KEPT = 50
 #: How many characters of each.
 LONGEST = 400
-
-_SECRET = re.compile(r"((?:passw|passphrase|secret|token)\w*=)(?:\\.|[^\\:\s])+")
-
-
-def masked(text: str) -> str:
-    """
-    A text with endpoint strings in it, without the passwords in these.
-    """
-    return _SECRET.sub(r"\1***", text)
 
 
 @implementer(ILogObserver)
@@ -65,7 +59,7 @@ class Messages:
             event.get("log_namespace", "").startswith("twisted_mux.")
             and event["log_level"] >= LogLevel.info
         ):
-            text = masked(formatEvent(event))[:LONGEST]
+            text = maskedIn(formatEvent(event))[:LONGEST]
             line = (event["log_time"], event["log_level"].name, text)
             # What is said while a program starts comes again, when its log begins.
             if line not in self.lines:

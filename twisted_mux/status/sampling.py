@@ -28,6 +28,7 @@ from twisted.internet.task import LoopingCall
 
 from twisted_mux.bridge import Bridge, BridgeStatistics
 from twisted_mux.carrier_session import CarrierSession
+from twisted_mux.masking import masked
 from twisted_mux.snapshot import (
     COUNTERS,
     CarrierFigures,
@@ -36,7 +37,6 @@ from twisted_mux.snapshot import (
     WireFigures,
 )
 from twisted_mux.statistics import SessionStatistics
-from twisted_mux.status.messages import masked
 
 if TYPE_CHECKING:
     from twisted_mux.tunnel import RunningTunnel
