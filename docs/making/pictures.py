@@ -8,7 +8,7 @@ is that of a C{twist mux} whose tunnels are used by many C{curl}s, seen by a hea
 Chromium, as a PNG of few colours.  The benchmarks' drawings are made by
 C{tests/benchmarks/plot.py}.
 
-Needs what the extra C{test} installs, curl, and chromium.
+Needs what the extras C{test} and C{pictures} install, curl, and chromium.
 """
 
 from __future__ import annotations

@@ -7,12 +7,12 @@ from __future__ import annotations
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 from xml.etree import ElementTree
 
 import pytest
 
-from docs.making.pictures import FOLDER, drawn, screenOf, textOf
-
+DOCS = Path(__file__).parents[2] / "docs"
 #: Bytes that a picture may have.
 MOST = 150_000
 PROGRAM = """
@@ -24,14 +24,26 @@ print("\\x1b[1;32mgreen\\x1b[0m plain \\x1b[38;2;1;2;3mdark\\x1b[33mbrown\\x1b[0
 """
 
 
-def test_terminal(tmp_path: Path) -> None:
+@pytest.fixture
+def making() -> Any:
+    """
+    The module that makes them; it needs what the tests do not need otherwise.
+    """
+    return pytest.importorskip(
+        "docs.making.pictures", reason="needs pip install -e '.[pictures]'"
+    )
+
+
+def test_terminal(tmp_path: Path, making: Any) -> None:
     """
     What a program has left on its screen is in the picture, as it looks there, and
     nothing else.
     """
-    text = textOf(screenOf([sys.executable, "-c", PROGRAM], "show", tmp_path))
+    text = making.textOf(
+        making.screenOf([sys.executable, "-c", PROGRAM], "show", tmp_path)
+    )
     assert text.plain == "$ show\nwidth 84\ngreen plain darkbrown"
-    made = drawn(text, "a title")
+    made = making.drawn(text, "a title")
     root = ElementTree.fromstring(made)
     said = "".join(root.itertext()).replace("\N{NO-BREAK SPACE}", " ")
     for part in ("a title", "$ show", "width 84", "green", " plain ", "dark"):
@@ -43,13 +55,13 @@ def test_terminal(tmp_path: Path) -> None:
     assert "url(" not in made.replace("url(#", "")
 
 
-def test_failure(tmp_path: Path) -> None:
+def test_failure(tmp_path: Path, making: Any) -> None:
     """
     There is no picture of what has failed, but what it said.
     """
     command = [sys.executable, "-c", "import sys; sys.exit('it broke')"]
     with pytest.raises(subprocess.CalledProcessError) as error:
-        screenOf(command, "show", tmp_path)
+        making.screenOf(command, "show", tmp_path)
     assert "it broke" in error.value.output
 
 
@@ -58,8 +70,8 @@ def test_pictures() -> None:
     Each picture is on the page, is small, and does not tell on which machine it was
     made.
     """
-    page = (FOLDER.parent / "pictures.md").read_text()
-    files = sorted(FOLDER.iterdir())
+    page = (DOCS / "pictures.md").read_text()
+    files = sorted((DOCS / "pictures").iterdir())
     assert [file.name for file in files] == [
         "demo.svg",
         "status-dark.png",
@@ -68,4 +80,4 @@ def test_pictures() -> None:
     for file in files:
         assert f"pictures/{file.name}" in page
         assert file.stat().st_size < MOST
-        assert str(FOLDER.parents[1]).encode() not in file.read_bytes()
+        assert str(DOCS.parent).encode() not in file.read_bytes()
