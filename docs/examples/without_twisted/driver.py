@@ -38,7 +38,8 @@ class MuxDriver(asyncio.Protocol):
 
     def connection_lost(self, error):
         self.session.lost()
-        self.timer.cancel()
+        if self.timer:
+            self.timer.cancel()
         self.ended.set()
 
     # The session calls these.
