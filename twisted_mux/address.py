@@ -29,11 +29,13 @@ class MuxAddress:
 
 def describeAddress(address: object) -> str:
     """
-    An address, as messages call it.
+    An address, as messages call it: host and port, or what it says of itself; its
+    kind if that is nothing, as with those of pipes.
     """
     host = getattr(address, "host", None)
     if host is None:
-        return str(address)
+        kind = type(address)
+        return kind.__name__ if kind.__repr__ is object.__repr__ else str(address)
     if ":" in host:
         host = f"[{host}]"
     return f"{host}:{getattr(address, 'port', '')}"

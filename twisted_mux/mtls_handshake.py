@@ -114,6 +114,7 @@ class _Guard(Protocol):
 
     _limit: IDelayedCall | None = None
     _verified = False
+    _told = False
     transport: Any
 
     def __init__(self, factory: GuardFactory, address: IAddress) -> None:
@@ -169,6 +170,14 @@ class _Guard(Protocol):
             self.refuse("the peer was not verified")
             return
         self._endLimit()
+        try:
+            self._connect()
+        except BaseException:
+            self._tell(Failure())
+            # Such a connection is lost, and the traceback logged, as with TCP.
+            raise
+
+    def _connect(self) -> None:
         self._inner = self._factory.inner.buildProtocol(self._address)
         if self._inner is None:
             self.refuse("the application does not want this connection")
@@ -176,7 +185,12 @@ class _Guard(Protocol):
         self._inner.makeConnection(self.transport)
         if IHandshakeListener.providedBy(self._inner):
             self._inner.handshakeCompleted()
-        self._factory.done(self._inner, self._address)
+        self._tell(self._inner)
+
+    def _tell(self, result: object) -> None:
+        if not self._told:
+            self._told = True
+            self._factory.done(result, self._address)
 
     def dataReceived(self, data: bytes) -> None:
         """
@@ -201,7 +215,7 @@ class _Guard(Protocol):
         if not explained.check(TLSFailed):
             why = self._complaint or "closed before the handshake was done"
             explained = Failure(TLSFailed(why))
-        self._factory.done(explained, self._address)
+        self._tell(explained)
 
 
 @implementer(IProtocolFactory, ILoggingContext)

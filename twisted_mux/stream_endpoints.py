@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from twisted.internet.defer import Deferred, fail, maybeDeferred, succeed
+from twisted.internet.defer import Deferred, maybeDeferred, succeed
 from twisted.internet.error import CannotListenError
 from twisted.internet.interfaces import (
     IListeningPort,
@@ -57,14 +57,11 @@ class SessionServerEndpoint:
         From now on streams go to C{protocolFactory}, until the port stops
         listening or the session ends.
 
-        @return: fails with L{CannotListenError} if there is a factory already.
+        @return: fires with a L{SessionPort}.  Fails with L{CannotListenError} if
+            there is a factory already, and with what C{doStart} raises.
         """
         port = SessionPort(self._session, protocolFactory)
-        try:
-            port.startListening()
-        except CannotListenError:
-            return fail()
-        return succeed(port)
+        return maybeDeferred(port.startListening).addCallback(lambda _: port)
 
 
 @implementer(IListeningPort)
@@ -76,12 +73,13 @@ class SessionPort:
     def __init__(self, session: MuxProtocol, factory: IProtocolFactory) -> None:
         self._session = session
         self._factory = factory
+        self._listens = False
 
     def startListening(self) -> None:
         """
         See L{IListeningPort}.
 
-        @raise CannotListenError: another factory listens.
+        @raise CannotListenError: a factory listens already.
         """
         if self._session.streamFactory is not None:
             raise CannotListenError(
@@ -90,6 +88,7 @@ class SessionPort:
                 OSError(f"a factory listens on {self._session.describe()} already"),
             )
         self._factory.doStart()
+        self._listens = True
         self._session.streamFactory = self._factory
 
     def stopListening(self) -> Deferred[None]:
@@ -98,9 +97,12 @@ class SessionPort:
 
         @return: fails with what the factory raises in C{doStop}.
         """
-        if self._session.streamFactory is not self._factory:
+        if not self._listens:
             return succeed(None)
-        self._session.streamFactory = None
+        self._listens = False
+        # Unless the application has put another one in its place.
+        if self._session.streamFactory is self._factory:
+            self._session.streamFactory = None
         return maybeDeferred(self._factory.doStop)
 
     def getHost(self) -> MuxAddress:

@@ -406,7 +406,7 @@ def test_listenTwice(pair: SessionPair, outcome: Any) -> None:
     assert port.getHost().wire == pair.server.wire
     assert port.getHost().carrier == pair.carrier.SERVER
     outcome(endpoint.listen(cast(Any, factory))).failed(CannotListenError)
-    client, server = Recorder(), None
+    client = Recorder()
     pair.client.openStream(OneProtocol(client))
     pair.pump()
     outcome(port.stopListening()).value  # noqa: B018
@@ -420,7 +420,41 @@ def test_listenTwice(pair: SessionPair, outcome: Any) -> None:
     outcome(endpoint.listen(cast(Any, other))).value  # noqa: B018
     connect(pair)
     assert other.calls == ["start"]
-    del server
+
+
+def test_stoppedPortStaysStopped(pair: SessionPair, outcome: Any) -> None:
+    """
+    A port that has stopped leaves alone what listens now, also if that is the same
+    factory.
+    """
+    endpoint = pair.server.serverEndpoint()
+    factory = Factory3(lambda address: Recorder())
+    port = outcome(endpoint.listen(cast(Any, factory))).value
+    outcome(port.stopListening()).value  # noqa: B018
+    again = outcome(endpoint.listen(cast(Any, factory))).value
+    outcome(port.stopListening()).value  # noqa: B018
+    assert factory.calls == ["start", "stop", "start"]
+    pair.server.streamFactory = other = cast(Any, Factory3(lambda address: None))
+    outcome(again.stopListening()).value  # noqa: B018
+    assert factory.calls == ["start", "stop", "start", "stop"]
+    assert pair.server.streamFactory is other
+
+
+def test_doStartRaises(pair: SessionPair, outcome: Any) -> None:
+    """
+    What a factory raises when it is started is what C{listen} fails with, and
+    another one may listen all the same.
+    """
+    endpoint = pair.server.serverEndpoint()
+    factory = Factory3(lambda address: Recorder())
+
+    def fail() -> None:
+        raise ZeroDivisionError
+
+    factory.doStart = fail  # type: ignore[method-assign]
+    outcome(endpoint.listen(cast(Any, factory))).failed(ZeroDivisionError)
+    other = Factory3(lambda address: Recorder())
+    outcome(endpoint.listen(cast(Any, other))).value  # noqa: B018
 
 
 def test_doStopRaises(pair: SessionPair, outcome: Any) -> None:

@@ -5,8 +5,9 @@ C{mtls:} strings and files, and the words for what goes wrong.
 from __future__ import annotations
 
 import builtins
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from cryptography import x509
@@ -324,6 +325,38 @@ def test_neverVerified() -> None:
     assert factory.logPrefix() == "Factory"
     factory.inner = Protocol  # type: ignore[assignment]
     assert factory.logPrefix() == "type"
+
+
+class Failing(Protocol):
+    """
+    Raises when it is connected.
+    """
+
+    def connectionMade(self) -> None:
+        """
+        See L{Failing}.
+        """
+        raise ZeroDivisionError
+
+
+@pytest.mark.parametrize("build", [Failing, lambda: 1 // 0], ids=["made", "built"])
+def test_protocolRaises(own: Path, build: Callable[[], Any]) -> None:
+    """
+    What a factory, or C{connectionMade}, raises is told to whoever waits, once.
+    """
+    done: list[Any] = []
+    inner: Any = Factory.forProtocol(cast(Any, build))
+    factory = GuardFactory(
+        MemoryReactorClock(), inner, lambda _: "", lambda *args: done.append(args)
+    )
+    guard: Any = factory.buildProtocol(IPv4Address("TCP", "192.0.2.1", 7))
+    guard.makeConnection(StringTransportWithDisconnection())
+    assert guard.verify(certificateIn(own))
+    with pytest.raises(ZeroDivisionError):
+        guard.handshakeCompleted()
+    guard.connectionLost(Failure(ConnectionLost()))
+    ((failure, _),) = done
+    assert failure.check(ZeroDivisionError)
 
 
 @pytest.mark.parametrize(

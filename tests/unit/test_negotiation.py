@@ -223,7 +223,8 @@ def test_multistreamProposals() -> None:
         ("/a", "simple", "is bytes, not '/a'"),
         (["/a"], "simple", "is bytes, not '/a'"),
         ([], "simple", "from 1 to 16 names"),
-        ([b"/a"] * 17, "simple", "from 1 to 16 names"),
+        ([b"/%d" % number for number in range(17)], "simple", "from 1 to 16 names"),
+        ([b"/a", b"/b", b"/a"], "simple", "is there twice"),
         (b"/a", "guess", "no handshake 'guess': it is one of simple, multistream"),
     ],
 )

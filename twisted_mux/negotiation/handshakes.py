@@ -165,6 +165,8 @@ def checkNames(protocol: bytes | Iterable[bytes], negotiate: str) -> tuple[bytes
     names = (protocol,) if isinstance(protocol, bytes | str) else tuple(protocol)
     for name in names:
         checkName(name, negotiate)
+    if len(set(names)) < len(names):
+        raise ConfigError("a name of a protocol is there twice")
     if not 0 < len(names) <= MOST_PROPOSALS:
         raise ConfigError(
             f"from 1 to {MOST_PROPOSALS} names can be proposed, not {len(names)}"
