@@ -110,8 +110,8 @@ class Findings:
             "unit": figure.unit,
             "scale": figure.scale,
             "moreIsBetter": figure.more,
-            "values": {
-                entry: self.summary(entry, figure).rounded() for entry in entries
+            "medians": {
+                entry: rounded(self.summary(entry, figure).median) for entry in entries
             },
             "ratios": {
                 entry: self.ratio(entry, figure).rounded()
