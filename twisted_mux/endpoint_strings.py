@@ -84,7 +84,7 @@ class Kind(enum.Enum):
 class MuxString:
     """
     What a string says.  What the options mean for users is in
-    F{docs/reference/endpoint-strings.md}.
+    C{docs/reference/endpoint-strings.md}.
 
     @ivar carrier: the carrier's endpoint string.
     @ivar wire: a wire's name or L{AUTO}.
