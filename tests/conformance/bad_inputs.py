@@ -729,12 +729,12 @@ _ELSEWHERE = """
 | input | what comes of it | tried in |
 | --- | --- | --- |
 | TLS, HTTP, SSH, the PROXY protocol from byte 0 | the session ends; the log says what the peer seems to speak, on every wire, on either side | `tests/conformance/test_errors.py` |
-| the same where the first bytes tell the wire (`wire=auto`), or nothing, or what no wire begins with | the carrier is refused, with a line in the log | `tests/unit/test_detecting.py` |
+| the same where the first bytes tell the wire (`wire=auto`), or nothing, or what no wire begins with | the carrier is refused, with a line in the log | `tests/unit/test_detection.py` |
 | an open that is not valid | no stream is made | `tests/conformance/test_hostile.py` |
 | a pong with another value, or twice | ignored | `tests/conformance/test_hostile.py` |
 | an id whose stream both sides have ended | a new stream | `tests/conformance/test_hostile.py` |
 | counters that wrap at 2^32 (smux 2) | as if they did not | `tests/unit/engine/test_credit.py` |
-| multistream: a line without newline, of length 0, of 1 MiB, endless `na` | the stream is reset, the session goes on | `tests/unit/test_negotiation_accepting.py`, `tests/unit/test_negotiation_opening.py` |
+| multistream: a line without newline, of length 0, of 1 MiB, endless `na` | the stream is reset, the session goes on | `tests/unit/test_negotiation_accepting.py`, `tests/unit/test_negotiation_proposing.py` |
 | simple names: empty, too long | the stream is reset, the session goes on | `tests/unit/test_negotiation_accepting.py` |
 | floods of pings, opens, resets, one-byte frames, frames without effect | see [limits](limits.md) | `tests/conformance/test_floods.py`, `tests/attacks` |
 | a peer that never reads; that opens and never sends; that sends and never closes | see [limits](limits.md) | `tests/conformance/test_floods.py`, `tests/attacks` |

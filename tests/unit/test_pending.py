@@ -14,7 +14,7 @@ from twisted.internet.protocol import Factory, Protocol
 
 from tests.unit.carrying import Network, Peers, logged
 from tests.unit.negotiating import ECHO, KINDS, Outcome, Recorders
-from tests.unit.test_socks import PUBLIC, Clock, End, wanting
+from tests.unit.proxying import PUBLIC, Clock, End, wanting
 from twisted_mux.address import describeAddress
 from twisted_mux.bridge import Bridge
 from twisted_mux.config import MuxConfig
