@@ -103,7 +103,8 @@ class AcceptedCarriers(Carriers):
         self._listening = None
         if not isinstance(port, Failure):
             self._port = port
-            # Not everything that endpoints return is a port: stdio: has none.
+            # Not everything that endpoints return is a port: stdio: returns a
+            # transport, and others return what they like.
             getHost = getattr(port, "getHost", None)
             self._host = None if getHost is None else getHost()
             if not waiting:
@@ -276,3 +277,20 @@ class AcceptedCarriers(Carriers):
             if connecting in self._waiting:
                 self._stopWaiting(connecting)
                 connecting.fail(reason)
+
+    # Carriers that come and go: it is for the peers to dial.
+
+    def carrierIsDown(self, carrier: Carrier, proven: bool) -> None:
+        """
+        Nothing: see L{Carriers.carrierIsDown}.
+        """
+
+    def peerLeaves(self, carrier: Carrier) -> None:
+        """
+        Nothing: see L{Carriers.peerLeaves}.
+        """
+
+    def carrierUnused(self, carrier: Carrier) -> None:
+        """
+        Nothing: see L{Carriers.carrierUnused}.
+        """

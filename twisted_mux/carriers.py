@@ -12,7 +12,7 @@ is where they differ; everything else is here.
 
 from __future__ import annotations
 
-from abc import abstractmethod
+from abc import ABC, abstractmethod
 from typing import Any, cast
 
 from twisted.internet.defer import Deferred, DeferredList
@@ -149,7 +149,7 @@ class Carrier:
         return closed.addErrback(lambda _: None)
 
 
-class Carriers:
+class Carriers(ABC):
     """
     Carriers that the same endpoint made.
 
@@ -294,6 +294,7 @@ class Carriers:
             carrier, spoke and not (result and result.check(ProtocolError))
         )
 
+    @abstractmethod
     def carrierIsDown(self, carrier: Carrier, proven: bool) -> None:
         """
         A carrier that was up is gone.
@@ -301,11 +302,13 @@ class Carriers:
         @param proven: did the peer speak our wire?
         """
 
+    @abstractmethod
     def peerLeaves(self, carrier: Carrier) -> None:
         """
         The peer takes no more streams on a carrier.
         """
 
+    @abstractmethod
     def carrierUnused(self, carrier: Carrier) -> None:
         """
         The last stream that was opened on a carrier is over.
@@ -325,7 +328,7 @@ class Carriers:
         @return: fires when the last one is closed.
         """
         closing = []
-        for carrier in self.members:
+        for carrier in tuple(self.members):
             if carrier.session is not None:
                 carrier.dismissed = True
                 closing.append(carrier.close())

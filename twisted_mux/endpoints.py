@@ -165,7 +165,11 @@ class MuxServerEndpoint(NamedListening[AcceptedCarriers]):
         negotiate: str = "simple",
     ) -> MuxListenEndpoint:
         """
-        An endpoint that opens streams on the same carriers.
+        An endpoint that opens streams on the same carriers.  What it may be told is
+        what L{MuxListenEndpoint} is; the wire, the role and the configuration are
+        those of here.
+
+        @raise ConfigError: the wire has no such thing, or is C{"auto"}.
         """
         return MuxListenEndpoint(
             self._reactor,

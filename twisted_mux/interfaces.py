@@ -7,6 +7,8 @@ from __future__ import annotations
 from twisted.internet.interfaces import IStreamClientEndpoint
 from zope.interface import Attribute, Interface
 
+__all__ = ["IMuxSession", "IServiceEndpoint", "IStreamTransport"]
+
 # zope.interface's declarations have no bodies and no self.
 # mypy: disable-error-code="empty-body"
 

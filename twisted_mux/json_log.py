@@ -10,7 +10,6 @@ such as C{tunnel} and C{peer}.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 from datetime import datetime, timezone
 from typing import IO, Any
 
@@ -47,7 +46,3 @@ def jsonLines(stream: IO[Any]) -> FileLogObserver:
     What writes such a log to a file.
     """
     return FileLogObserver(stream, formatAsLine)
-
-
-#: What makes an observer that writes to a file.
-ObserverFactory = Callable[[IO[Any]], FileLogObserver]

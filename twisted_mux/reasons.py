@@ -15,6 +15,17 @@ from twisted.internet.error import TimeoutError as TwistedTimeout
 
 from twisted_mux.errors import MuxError
 
+__all__ = [
+    "NegotiationFailed",
+    "NegotiationTimeout",
+    "NoPeer",
+    "ProtocolRefused",
+    "SessionLost",
+    "StreamDropped",
+    "StreamRefused",
+    "StreamReset",
+]
+
 
 class StreamReset(MuxError, ConnectionLost):
     """

@@ -13,7 +13,7 @@ would be of no use to anybody who computes rates from it.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from twisted_mux.bridge import BridgeStatistics
 from twisted_mux.statistics import SessionStatistics
@@ -82,6 +82,8 @@ class WireFigures:
     """
     All sessions of one wire and one role together.
 
+    @ivar wire: the name of the wire protocol.
+    @ivar role: C{"client"} or C{"server"}.
     @ivar live: sessions that there are now.
     @ivar streams: streams on these.
     @ivar held: bytes held for readers that do not read.
@@ -111,9 +113,12 @@ class Snapshot:
     Everything.
 
     @ivar time: when that was, in the reactor's seconds.
+    @ivar carriers: each carrier, in the order in which they were seen first.
+    @ivar tunnels: each tunnel, those that are ending included.
+    @ivar wires: the sums, for each wire and role that there have been.
     """
 
     time: float = 0.0
     carriers: tuple[CarrierFigures, ...] = ()
     tunnels: tuple[TunnelFigures, ...] = ()
-    wires: tuple[WireFigures, ...] = field(default=())
+    wires: tuple[WireFigures, ...] = ()

@@ -20,6 +20,8 @@ from zope.interface import implementer
 
 from twisted_mux.transport import StreamTransport, mustBeBytes
 
+__all__ = ["SecureStreamTransport", "startTLS"]
+
 # Older versions of Twisted have no such thing.
 _TAKES_CLOCK = "clock" in signature(TLSMemoryBIOFactory).parameters
 

@@ -22,6 +22,8 @@ from twisted_mux.address import MuxAddress
 if TYPE_CHECKING:
     from twisted_mux.protocol import MuxProtocol
 
+__all__ = ["SessionClientEndpoint", "SessionPort", "SessionServerEndpoint"]
+
 
 @implementer(IStreamClientEndpoint)
 class SessionClientEndpoint:

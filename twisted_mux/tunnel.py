@@ -133,7 +133,7 @@ class RunningTunnel:
 
     def _started(self, port: Any) -> None:
         self._port = port
-        # Not everything that endpoints return is a port: stdio: has no address.
+        # Not everything that endpoints return is a port (AcceptedCarriers has more).
         host = port.getHost() if hasattr(port, "getHost") else None
         if host is None or isinstance(host, MuxAddress):
             where = masked(self.tunnel.source)

@@ -240,6 +240,23 @@ def test_publicNamesAreSorted() -> None:
     assert twisted_mux.__all__ == sorted(set(twisted_mux.__all__))
 
 
+def test_publicNamesAreListed() -> None:
+    """
+    C{dir} knows the names that have not been looked up yet, too, as shells that
+    complete names need it.
+    """
+    code = "import twisted_mux; print(*dir(twisted_mux))"
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        check=True,
+        cwd=ROOT,
+        timeout=60,
+        capture_output=True,
+        text=True,
+    )
+    assert set(twisted_mux.__all__) <= set(done.stdout.split())
+
+
 def test_unknownNameIsAnAttributeError() -> None:
     """
     A name that the package has not got fails as with any module.
