@@ -85,7 +85,8 @@ class RunningTunnel:
         )
         self._listening: Deferred[Any] | None = None
         self._port: Any = None
-        self._sessions: tuple[CarrierSession, ...] = ()
+        # Those that were there when it stopped listening, until they are closed.
+        self._sessions: list[CarrierSession] = []
 
     @property
     def targetKey(self) -> Hashable:
@@ -98,7 +99,7 @@ class RunningTunnel:
     @property
     def sessions(self) -> tuple[CarrierSession, ...]:
         """
-        The sessions on its carriers, on either side, if there is any mux in it.
+        The live sessions on its carriers, on either side, if there is any mux in it.
         """
         ours = getattr(self._port, "sessions", self._sessions)
         return (*ours, *getattr(self.target, "sessions", ()))
@@ -186,11 +187,16 @@ class RunningTunnel:
             self._listening.cancel()
         port = self._port
         self._port = None
-        self._sessions = getattr(port, "sessions", ())
+        self._sessions = list(getattr(port, "sessions", ()))
+        for session in tuple(self._sessions):
+            session.whenClosed().addBoth(self._sessionClosed, session)
         stop = getattr(port, "stopListening", None)
         if stop is None:
             return succeed(None)
         return maybeDeferred(stop).addCallback(lambda _: None)
+
+    def _sessionClosed(self, _: object, session: CarrierSession) -> None:
+        self._sessions.remove(session)
 
     def closeCarriers(self) -> Deferred[None]:
         """

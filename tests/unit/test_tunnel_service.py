@@ -24,6 +24,7 @@ from twisted_mux.endpoints import (
 )
 from twisted_mux.errors import ConfigError
 from twisted_mux.service import CLOSE_TIMEOUT, StartFailed, TunnelService
+from twisted_mux.status.sampling import Sampler
 from twisted_mux.testing import VirtualClock
 from twisted_mux.tunnel_config import Tunnel, TunnelConfig
 
@@ -224,6 +225,37 @@ def test_sessions(scene: Scene) -> None:
     running.stopListening()
     assert running.sessions == sessions
     assert service.present == list(service.tunnels.values())
+    sessions[0].abort()
+    scene.reactor.settle()
+    assert running.sessions == sessions[1:]
+
+
+def test_sessionsThatEndWhileDraining(scene: Scene) -> None:
+    """
+    What a session has done counts once, also if its carrier is closed while the
+    tunnel, which takes no more connections, has others.
+    """
+    service = scene.service("a: mux x > y")
+    sampler = Sampler(scene.reactor, lambda: service.present)
+    client = MuxClientEndpoint(scene.reactor, scene.place("x"), idle=0, carriers=2)
+    peers = Peer(), Peer()
+    for peer in peers:
+        client.connect(Factory.forProtocol(lambda peer=peer: peer))
+        scene.place("x").accept()
+        scene.place("y").factory = Factory.forProtocol(Peer)
+        scene.place("y").accept()
+    sampler.sample()
+    stopped = service.stopService()
+    scene.reactor.settle()
+    peers[0].stream.loseConnection()
+    for _ in range(3):
+        scene.reactor.settle()
+        sampler.sample()
+        (wire,) = sampler.snapshot.wires
+        assert (wire.live, wire.sessions) == (1, 2)
+    peers[1].stream.loseConnection()
+    scene.reactor.settle()
+    resultOf(stopped)
 
 
 def test_startWithoutPort(scene: Scene) -> None:
