@@ -198,6 +198,21 @@ def test_pureLayersRunWithoutTwisted() -> None:
     )
 
 
+def printedBy(code: str) -> str:
+    """
+    What a program prints, in a process of its own.
+    """
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        check=True,
+        cwd=ROOT,
+        timeout=60,
+        capture_output=True,
+        text=True,
+    )
+    return done.stdout
+
+
 def test_packageOnlyReexports() -> None:
     """
     The package's own module has no code but the look-up of the public names, and
@@ -214,15 +229,7 @@ def test_packageOnlyReexports() -> None:
         "import sys, twisted_mux\n"
         "print([name for name in sys.modules if name.startswith('twisted')])"
     )
-    done = subprocess.run(
-        [sys.executable, "-c", code],
-        check=True,
-        cwd=ROOT,
-        timeout=60,
-        capture_output=True,
-        text=True,
-    )
-    assert done.stdout.strip() == "['twisted_mux']"
+    assert printedBy(code).strip() == "['twisted_mux']"
 
 
 @pytest.mark.parametrize("name", twisted_mux.__all__)
@@ -246,15 +253,7 @@ def test_publicNamesAreListed() -> None:
     complete names need it.
     """
     code = "import twisted_mux; print(*dir(twisted_mux))"
-    done = subprocess.run(
-        [sys.executable, "-c", code],
-        check=True,
-        cwd=ROOT,
-        timeout=60,
-        capture_output=True,
-        text=True,
-    )
-    assert set(twisted_mux.__all__) <= set(done.stdout.split())
+    assert set(twisted_mux.__all__) <= set(printedBy(code).split())
 
 
 def test_unknownNameIsAnAttributeError() -> None:

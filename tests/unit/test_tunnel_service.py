@@ -238,22 +238,22 @@ def test_sessionsThatEndWhileDraining(scene: Scene) -> None:
     service = scene.service("a: mux x > y")
     sampler = Sampler(scene.reactor, lambda: service.present)
     client = MuxClientEndpoint(scene.reactor, scene.place("x"), idle=0, carriers=2)
-    peers = Peer(), Peer()
-    for peer in peers:
-        client.connect(Factory.forProtocol(lambda peer=peer: peer))
+    peers = Peers()
+    for _ in range(2):
+        client.connect(peers)
         scene.place("x").accept()
         scene.place("y").factory = Factory.forProtocol(Peer)
         scene.place("y").accept()
     sampler.sample()
     stopped = service.stopService()
     scene.reactor.settle()
-    peers[0].stream.loseConnection()
+    peers.built[0].stream.loseConnection()
     for _ in range(3):
         scene.reactor.settle()
         sampler.sample()
         (wire,) = sampler.snapshot.wires
         assert (wire.live, wire.sessions) == (1, 2)
-    peers[1].stream.loseConnection()
+    peers.built[1].stream.loseConnection()
     scene.reactor.settle()
     resultOf(stopped)
 
