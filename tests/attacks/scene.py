@@ -28,6 +28,26 @@ from twisted_mux.wire import codecNamed
 from twisted_mux.wire.base import Key, Role
 
 
+def servedOn(client: MuxProtocol, clock: VirtualClock) -> Callable[[], None]:
+    """
+    Have somebody honest open a stream to a server that echoes.
+
+    @return: checks that he is served on it.
+    """
+    opening = client.openStream(Factory.forProtocol(Peer))
+    clock.settle()
+    peer = resultOf(opening)
+
+    def check() -> None:
+        before = len(peer.data)
+        peer.stream.write(b"honest")
+        clock.settle()
+        assert peer.data[before:] == b"honest"
+        assert peer.reason is None
+
+    return check
+
+
 class Victim(Protocol):
     """
     The application's protocol on a stream: echoes, unless told otherwise.
@@ -191,18 +211,7 @@ class Scene:
             role="client", wire=self.wire, config=self.config, reactor=self.clock
         ).buildProtocol(None)
         MemoryConnection(self.clock).connect(client, server)
-        opening = client.openStream(Factory.forProtocol(Peer))
-        self.clock.settle()
-        peer = resultOf(opening)
-
-        def check() -> None:
-            before = len(peer.data)
-            peer.stream.write(b"honest")
-            self.clock.settle()
-            assert peer.data[before:] == b"honest"
-            assert peer.reason is None
-
-        return check
+        return servedOn(client, self.clock)
 
     def neighbour(self) -> Callable[[], None]:
         """

@@ -16,8 +16,8 @@ from twisted.internet.address import IPv4Address
 from twisted.internet.protocol import Factory, Protocol, connectionDone
 from twisted.python.failure import Failure
 
-from tests.attacks.scene import Scene
-from tests.unit.carrying import Network, Peer, logged, resultOf
+from tests.attacks.scene import Scene, servedOn
+from tests.unit.carrying import Network, logged, resultOf
 from twisted_mux.config import MuxConfig
 from twisted_mux.endpoints import MuxServerEndpoint
 from twisted_mux.engine import stream as streams
@@ -111,17 +111,7 @@ class Listener:
             reactor=self.clock,
         ).buildProtocol(None)
         self.connect(client, "192.0.2.77")
-        opening = client.openStream(Factory.forProtocol(Peer))
-        self.clock.settle()
-        peer = resultOf(opening)
-
-        def check() -> None:
-            before = len(peer.data)
-            peer.stream.write(b"honest")
-            self.clock.settle()
-            assert peer.data[before:] == b"honest"
-
-        return check
+        return servedOn(client, self.clock)
 
 
 class Echo(Protocol):
