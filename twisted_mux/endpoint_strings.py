@@ -236,7 +236,7 @@ def parseAddress(text: str) -> tuple[str, int]:
     @raise ConfigError: it is neither.
     """
     found = re.fullmatch(r"(?:\[([^\[\]]+)\]|([^\[\]]+)):(\d{1,5})", text, re.ASCII)
-    if found is None:
+    if found is None or int(found[3]) > 65535:
         raise ConfigError(f"host:port is needed, not {text!r}")
     return found[1] or found[2], int(found[3])
 

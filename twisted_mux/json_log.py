@@ -38,7 +38,9 @@ def formatAsLine(event: LogEvent) -> str:
     failure = event.get("log_failure")
     if failure is not None:
         content["traceback"] = failure.getTraceback()
-    return json.dumps(content, ensure_ascii=False) + "\n"
+    # In ASCII: what can't be encoded, as parts of names of files sometimes can't,
+    # must not cost the line.
+    return json.dumps(content) + "\n"
 
 
 def jsonLines(stream: IO[Any]) -> FileLogObserver:

@@ -229,9 +229,9 @@ def parseClient(
 
 
 def _number(option: str, text: str) -> int:
-    if re.fullmatch(r"\d{1,5}", text, re.ASCII):
+    if re.fullmatch(r"\d{1,5}", text, re.ASCII) and int(text) < 65536:
         return int(text)
-    raise ConfigError(f"{option} must be a whole number, not {text!r}")
+    raise ConfigError(f"{option} must be a whole number up to 65535, not {text!r}")
 
 
 def _checkRest(args: Sequence[str], options: Mapping[str, str]) -> None:

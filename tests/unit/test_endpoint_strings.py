@@ -220,7 +220,18 @@ def test_unknownWireIsItsOwnError() -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["host", "host:", ":1", "host:123456", "[::1]", "::1:80:", "[a:1", "h:x"]
+    "text",
+    [
+        "host",
+        "host:",
+        ":1",
+        "host:123456",
+        "host:65536",
+        "[::1]",
+        "::1:80:",
+        "[a:1",
+        "h:x",
+    ],
 )
 def test_wrongAddress(text: str) -> None:
     with pytest.raises(ConfigError, match="host:port is needed"):

@@ -51,6 +51,17 @@ def test_fields() -> None:
     }
 
 
+def test_undecodable() -> None:
+    """
+    Text that has no encoding, as names of files may be, is logged all the same.
+    """
+    stream = io.TextIOWrapper(io.BytesIO(), encoding="utf-8")
+    event = {"log_time": 0.5, "log_level": LogLevel.info, "log_format": "a\udcff"}
+    jsonLines(stream)(event)
+    stream.seek(0)
+    assert json.loads(stream.read())["message"] == "a\udcff"
+
+
 def test_failure() -> None:
     """
     What went wrong is there with its traceback.

@@ -122,8 +122,9 @@ def test_strings(files: dict[str, str], own: Path) -> None:
         ({"fingerprint": ""}, "mtls:7000", "fingerprint= has an empty"),
         ({"backlog": "many"}, "mtls:7000", "backlog must be a whole number"),
         ({"colour": "blue"}, "mtls:7000", "unknown option colour"),
-        ({}, "mtls", "port must be a whole number, not ''"),
-        ({}, "mtls:http", "port must be a whole number, not 'http'"),
+        ({}, "mtls", "port must be a whole number up to 65535, not ''"),
+        ({}, "mtls:http", "port must be a whole number up to 65535"),
+        ({}, "mtls:65536", "port must be a whole number up to 65535"),
         ({}, "mtls:7000:192.0.2.1:more", "too many parts: more"),
     ],
 )

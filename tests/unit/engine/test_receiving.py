@@ -977,15 +977,16 @@ def test_framesWithoutEffect(wire: str) -> None:
     frames: list[bytes] = []
     if wire.startswith("smux"):
         frames = [remote.codec.encodeProbe(), remote.codec.payloadHeader(key, 0)]
-    elif wire == "mplex":
-        frames = [remote.codec.payloadHeader(remote.mirror(key), 0)]
-    elif wire != "vtmux":
+    elif wire in ("netmux", "yamux"):
         frames = [
             remote.codec.payloadHeader(key, 0),
             remote.codec.encodePong(7),
             remote.credit(key, 0),
             remote.accept(key),
         ]
+    elif wire != "vtmux":
+        # Like mplex, a wire that has nothing else, as far as is known here.
+        frames = [remote.codec.payloadHeader(remote.mirror(key), 0)]
     if wire == "smux2":
         frames.append(remote.credit(key, 0, 0, WINDOW))
     if not frames:
