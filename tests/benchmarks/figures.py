@@ -36,9 +36,11 @@ class Summary:
 
 def rounded(value: float) -> float:
     """
-    With as many digits as measuring ever has.
+    With as many digits as measuring ever has, unless it was counted.
     """
-    value = float(f"{value:.4g}")
+    value = float(value)
+    if not value.is_integer():
+        value = float(f"{value:.4g}")
     return int(value) if value.is_integer() else value
 
 

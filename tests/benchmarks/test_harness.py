@@ -29,7 +29,7 @@ from tests.benchmarks.contestants import (
     contestants,
     worker,
 )
-from tests.benchmarks.figures import ratios, summary
+from tests.benchmarks.figures import ratios, rounded, summary
 from tests.benchmarks.job import MESSAGE_SIZE, Job, message
 from tests.benchmarks.plot import TIMES, plot
 from tests.benchmarks.plot import main as drawAll
@@ -70,6 +70,15 @@ def test_summary() -> None:
     assert (found.median, found.low, found.high) == (3.0, 1.0, 5.0)
     with pytest.raises(ValueError, match="nothing"):
         summary([])
+
+
+def test_rounded() -> None:
+    """
+    What was counted stays as it is, or a bound that is just met would not be.
+    """
+    assert rounded(524_288.0) == 524_288
+    assert rounded(123_456.5) == 123_500
+    assert rounded(0.123456) == 0.1235
 
 
 def test_ratios() -> None:

@@ -12,9 +12,14 @@ from xml.etree import ElementTree
 
 import pytest
 
+from tests.benchmarks.plot import panels
+from tests.benchmarks.report import load
+
 DOCS = Path(__file__).parents[2] / "docs"
 #: Bytes that a picture may have.
 MOST = 150_000
+#: Bytes that all figures and drawings of the benchmarks may have.
+MOST_FIGURES = 200_000
 PROGRAM = """
 import os, sys
 assert sys.stdout.isatty()
@@ -63,6 +68,21 @@ def test_failure(tmp_path: Path, making: Any) -> None:
     with pytest.raises(subprocess.CalledProcessError) as error:
         making.screenOf(command, "show", tmp_path)
     assert "it broke" in error.value.output
+
+
+def test_figures() -> None:
+    """
+    The benchmarks' figures are such that can be read, each of their drawings is on the
+    page, and all of it is small.
+    """
+    folder = DOCS / "explanation" / "performance"
+    page = (DOCS / "pictures.md").read_text()
+    files = sorted(folder.iterdir())
+    _, found = load((folder / "figures.json").read_text())
+    groups = {row.findings[0].case.group for row in panels(found)}
+    assert {file.stem for file in files if file.suffix == ".svg"} == groups
+    assert all(f"performance/{group}.svg" in page for group in groups)
+    assert sum(file.stat().st_size for file in files) < MOST_FIGURES
 
 
 def test_pictures() -> None:
