@@ -26,8 +26,10 @@ B{What the kernel holds} can't be overtaken any more, so it is given little
 small message waits for.  But little is soon sent, and a process that is woken for
 every bit of it spends its time on that.  So the kernel is given more when it gets
 rid of what it has in less than L{_SHORT_BACKLOG}, and less again when that takes
-L{_LONG_BACKLOG}, or as soon as there is a small message that goes before bulk
-data (L{Carrier.overtaken}).
+L{_LONG_BACKLOG}.  A small message that goes before bulk data (L{Carrier.overtaken})
+makes it less than either at once, for a while.  What is written in one call grows and
+shrinks with it: half of what the kernel is given, so that the call costs little beside
+the data.
 
 B{Reading} is done in larger portions while chunks come in that are as large as
 they can be.  Small messages don't pay for a large buffer then.
@@ -56,14 +58,20 @@ if TYPE_CHECKING:
 # and the platform can.
 _LEAST_BACKLOG = 128 * 1024
 _MOST_BACKLOG = 1024 * 1024
+#: What is written at once, in bytes, about: what the buffer of a connection of
+#: Twisted's holds before it pauses its producer.
+BATCH = 64 * 1024
+# And at most, where there is more room.
+_MOST_BATCH = 256 * 1024
 # Seconds: see above.
 _SHORT_BACKLOG = 0.0005
 _LONG_BACKLOG = 0.004
 # For how many seconds a small message that went before bulk data makes others
 # likely.
 _MIXED = 0.1
-# What is written in a turn then, in bytes, about.
-_MIXED_BURST = 64 * 1024
+# What is written in a turn then, in bytes, about, and what the kernel is given.
+_MIXED_BURST = 32 * 1024
+_MIXED_BACKLOG = 64 * 1024
 # Pieces that are larger than that, in bytes and on average, aren't joined.
 _LARGE_PIECE = 4096
 # What the system takes in one call (C{IOV_MAX} is 1024 nearly everywhere).
@@ -78,8 +86,10 @@ class Carrier:
     """
     Any transport.
 
+    @ivar reading: is what arrives wanted?
     @ivar full: has it got as much as it should, for now?
     @ivar burst: how many bytes, about, should be written to it in a turn.
+    @ivar batch: how many bytes, about, should be written to it at once.
     @ivar fullChunk: a chunk of that size says that larger ones could be had,
         with L{readMore}.
     @ivar smallChunk: one that is smaller says that L{readLess} would do.
@@ -97,9 +107,10 @@ class Carrier:
         @param turnBytes: what L{burst} is at most.
         """
         self.burst = self._turnBytes = turnBytes
+        self.batch = BATCH
         self._transport = cast(Any, transport)
         self._producer = producer
-        self._reading = True
+        self.reading = True
         self.full = False
         if ITCPTransport.providedBy(transport):
             # Frames are made to be sent at once.
@@ -124,18 +135,11 @@ class Carrier:
         A stream that was idle has gone before others that send in bulk.
         """
 
-    @property
-    def reading(self) -> bool:
-        """
-        Is what arrives wanted?
-        """
-        return self._reading
-
     def read(self, wanted: bool) -> None:
         """
         Deliver what arrives, or don't.
         """
-        self._reading = wanted
+        self.reading = wanted
         if wanted:
             self._transport.resumeProducing()
         else:
@@ -155,7 +159,7 @@ class Carrier:
         """
         Close it behind what was written.
         """
-        if not self._reading:
+        if not self.reading:
             # It has to notice that the peer closes, too.
             self._transport.resumeProducing()
         # TLS would wait for its producer.
@@ -199,10 +203,9 @@ class SocketCarrier(Carrier):
         self._measureReading()
         # What somebody else has written says nothing of how fast the kernel is.
         self._fullAt = float("-inf")
-        self._backlog = 0
         self._mixedUntil = 0.0
-        if ITCPTransport.providedBy(transport) and _NOTSENT_LOWAT is not None:
-            self._allow(_LEAST_BACKLOG)
+        self._tunes = ITCPTransport.providedBy(transport) and _NOTSENT_LOWAT is not None
+        self._allow(_LEAST_BACKLOG)
 
     # Writing.
 
@@ -248,8 +251,7 @@ class SocketCarrier(Carrier):
         """
         if now >= self._mixedUntil:
             self.burst = min(self._turnBytes, _MIXED_BURST)
-            if self._backlog > _LEAST_BACKLOG:
-                self._allow(_LEAST_BACKLOG)
+            self._allow(_MIXED_BACKLOG)
         self._mixedUntil = now + _MIXED
 
     def resumeProducing(self) -> None:
@@ -261,8 +263,7 @@ class SocketCarrier(Carrier):
             now = self._seconds()
             if now >= self._mixedUntil:
                 self.burst = self._turnBytes
-                if self._backlog:
-                    self._seeBacklog(now - self._fullAt)
+                self._seeBacklog(now - self._fullAt)
             self._producer.resumeProducing()
 
     def stopProducing(self) -> None:
@@ -291,13 +292,15 @@ class SocketCarrier(Carrier):
 
     def _allow(self, backlog: int) -> None:
         self._backlog = backlog
-        try:
-            self._transport.getHandle().setsockopt(
-                socket.IPPROTO_TCP, _NOTSENT_LOWAT, backlog
-            )
-        except OSError:
-            # A kernel that does not know the option does without.
-            self._backlog = 0
+        self.batch = min(backlog // 2, _MOST_BATCH)
+        if self._tunes:
+            try:
+                self._transport.getHandle().setsockopt(
+                    socket.IPPROTO_TCP, _NOTSENT_LOWAT, backlog
+                )
+            except OSError:
+                # A kernel that does not know the option does without.
+                self._tunes = False
 
     # Reading.
 

@@ -73,9 +73,6 @@ if TYPE_CHECKING:
     from twisted_mux.admission import Visitor
     from twisted_mux.engine.stream import Stream
 
-#: How many bytes go to the carrier in one write: what its buffer holds before
-#: it pauses us.
-BATCH = 64 * 1024
 # What each round of a turn counts for, in bytes, at least: a producer that writes
 # a byte whenever it may shall not keep the reactor busy.
 _LEAST_CHARGE = 4096
@@ -675,7 +672,8 @@ class MuxProtocol(Protocol):
             if room <= 0:
                 self.wake(False)
                 break
-            room -= max(_LEAST_CHARGE, self._write())
+            size = self._write(carrier.batch)
+            room -= size if size > _LEAST_CHARGE else _LEAST_CHARGE
             engine.settle()
         if (
             engine.reading is not carrier.reading
@@ -686,16 +684,16 @@ class MuxProtocol(Protocol):
         if engine.draining and engine.drained:
             engine.finish()
         if self._ended and not self._closing:
-            self._write()
+            self._write(carrier.batch)
             self._closeCarrier()
 
-    def _write(self) -> int:
+    def _write(self, room: int) -> int:
         engine = self.engine
-        pieces = engine.takeOutput(BATCH)
+        pieces = engine.takeOutput(room)
         before = self._bytesWritten
         self._bytesWritten = engine.bytesSent
         size = self._bytesWritten - before
-        if engine.overtook():
+        if size > _LEAST_CHARGE and engine.overtook():
             self._carrier.overtaken(self._seconds())
         if size:
             self._carrier.write(pieces, size)

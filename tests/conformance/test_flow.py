@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 from twisted.internet.error import ConnectionLost
 
+from twisted_mux.carrier import BATCH
 from twisted_mux.config import MuxConfig
-from twisted_mux.protocol import BATCH
 from twisted_mux.testing import Link, SessionPair
 from twisted_mux.testing.conformance import Producer, Recorder
 from twisted_mux.wire.base import Credit

@@ -51,9 +51,6 @@ class Outbox:
         self.bytesTaken = 0
         self.overtook = False
 
-    def __bool__(self) -> bool:
-        return bool(self.waiting or self._sparse or self._busy)
-
     def take(self, room: int) -> list[Piece]:
         """
         See L{Session.takeOutput<twisted_mux.engine.session.Session>}.

@@ -114,6 +114,7 @@ class Session:
         )
         self._outbox = Outbox(self.codec)
         self._sparse = self._outbox.scheduler.sparse
+        self._busy = self._outbox.scheduler.busy
         self.table = StreamTable(self, self.streams, self._reader, self._deadlines)
         self._budget = config.receiveBudget or 0
         self._unread = b""
@@ -142,7 +143,7 @@ class Session:
             return
         self._corked = True
         self._read(data)
-        if self.table.later and (self._deadlines.writingPaused or not self._outbox):
+        if self.table.later and (self._deadlines.writingPaused or not self.hasOutput):
             self.table.begin(now)
         self._corked = False
         if self._reader.deliverable or self._unread:
@@ -206,7 +207,7 @@ class Session:
         """
         Is there (probably) anything to send?
         """
-        return bool(self._outbox)
+        return bool(self._outbox.waiting or self._sparse or self._busy)
 
     def settle(self) -> None:
         """
