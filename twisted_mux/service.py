@@ -211,7 +211,8 @@ class TunnelService(Service):
         await within(
             self._reactor,
             CLOSE_TIMEOUT,
-            [running.stopListening() for running in self.tunnels.values()],
+            # One that does not listen yet is gone by that.
+            [running.stopListening() for running in tuple(self.tunnels.values())],
         )
         live = self.live
         if live:
@@ -261,15 +262,17 @@ class TunnelService(Service):
             return
         self.config = config
         removed = await self._remove({each.name: each for each in config.tunnels})
-        counts = {"removed": removed, "added": 0, "changed": 0, "unchanged": 0}
+        counts = {"added": 0, "changed": 0, "unchanged": 0, "failed": 0}
         for tunnel in config.tunnels:
             if not self._stopping:
                 counts[await self._put(tunnel)] += 1
         self._closeTargets()
         self._log.info(
             "reloaded: tunnels {added} added, {removed} removed, {changed} changed, "
-            "{unchanged} unchanged",
+            "{unchanged} unchanged{others}",
             **counts,
+            removed=removed,
+            others=f", {counts['failed']} failed" if counts["failed"] else "",
         )
 
     async def _remove(self, wanted: dict[str, Tunnel]) -> int:
@@ -301,33 +304,36 @@ class TunnelService(Service):
 
         @return: what that was for it.
         """
-        insecure = self.config.insecureCarrier
         running = self.tunnels.get(tunnel.name)
-        if running is None:
-            what = "added"
-            running = RunningTunnel(self._reactor, tunnel, insecure)
-            self.tunnels[tunnel.name] = running
-            putting = self._start(running)
-            putting.addErrback(self._notAdded, running)
-        elif running.tunnel == tunnel:
+        if running is not None and running.tunnel == tunnel:
             return "unchanged"
-        else:
-            what = "changed"
-            putting = running.retarget(tunnel, insecure)
-            self._targets[running.targetKey] = running.target
-            putting.addErrback(self._notPut, tunnel)
-        await putting
-        return what
+        try:
+            if running is None:
+                await self._add(tunnel)
+                return "added"
+            await self._change(running, tunnel)
+            return "changed"
+        except Exception:
+            # One that is given up because all come to their end has not failed.
+            if not self._stopping:
+                why = Failure().getErrorMessage()
+                self._log.error("tunnel {tunnel}: {why}", tunnel=tunnel.name, why=why)
+            return "failed"
 
-    def _notAdded(self, reason: Failure, running: RunningTunnel) -> None:
-        # The next time it is tried again.
-        del self.tunnels[running.tunnel.name]
-        self._notPut(reason, running.tunnel)
+    async def _add(self, tunnel: Tunnel) -> None:
+        running = RunningTunnel(self._reactor, tunnel, self.config.insecureCarrier)
+        self.tunnels[tunnel.name] = running
+        try:
+            await self._start(running)
+        except BaseException:
+            # The next time it is tried again.
+            del self.tunnels[tunnel.name]
+            raise
 
-    def _notPut(self, reason: Failure, tunnel: Tunnel) -> None:
-        self._log.error(
-            "tunnel {tunnel}: {why}", tunnel=tunnel.name, why=reason.getErrorMessage()
-        )
+    async def _change(self, running: RunningTunnel, tunnel: Tunnel) -> None:
+        changing = running.retarget(tunnel, self.config.insecureCarrier)
+        self._targets[running.targetKey] = running.target
+        await changing
 
     def _closeTargets(self) -> None:
         """

@@ -159,10 +159,12 @@ class RunningTunnel:
             that.
         @return: fires when that is so, and fails if the target's peers can't dial
             in; then all is as it was.
+        @raise ConfigError: the target makes no sense.
         """
+        target = targetEndpoint(self._reactor, tunnel.target, insecureCarrier)
         before = self.tunnel, self.target
         self.tunnel = tunnel
-        self.target = targetEndpoint(self._reactor, tunnel.target, insecureCarrier)
+        self.target = target
 
         def changed(_: object) -> None:
             self.bridge.target = self.target

@@ -560,11 +560,54 @@ def test_reloadPortInUse(scene: Scene) -> None:
     service = scene.service("a: x > y")
     scene.place("w").refuses = OSError("in use")
     said = scene.reload(service, "a: x > y", "b: w > y")
-    assert said.startswith("tunnel b: in use; reloaded: ")
+    assert said == (
+        "tunnel b: in use; reloaded: tunnels 0 added, 0 removed, 0 changed, "
+        "1 unchanged, 1 failed"
+    )
     assert list(service.tunnels) == ["a"]
     scene.place("w").refuses = None
     scene.reload(service, "a: x > y", "b: w > y")
     assert list(service.tunnels) == ["a", "b"]
+
+
+def test_reloadFindsNoFile(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+    """
+    A string that makes no sense any more, since a file that it names is gone, say,
+    costs its tunnel, and no other.
+    """
+    service = scene.service("a: x > y")
+    made = scene._endpoint
+
+    def endpoint(reactor: object, text: str, insecure: bool) -> Any:
+        if text == "bad":
+            raise ConfigError("no such file")
+        return made(reactor, text, insecure)
+
+    monkeypatch.setattr("twisted_mux.tunnel.targetEndpoint", endpoint)
+    said = scene.reload(service, "a: x > bad", "b: w > bad", "c: v > y")
+    assert said == (
+        "tunnel a: no such file; tunnel b: no such file; reloaded: tunnels 1 added, "
+        "0 removed, 0 changed, 0 unchanged, 2 failed"
+    )
+    assert list(service.tunnels) == ["a", "c"]
+    assert service.tunnels["a"].tunnel.target == "y"
+
+
+def test_stopWhileReloading(scene: Scene) -> None:
+    """
+    A tunnel that has been added and does not listen yet is given up, which is no
+    failure, and the others end as they should.
+    """
+    service = scene.service("a: x > y")
+    scene.places["w"] = slow = Slow()
+    scene.file = scene.config("b: w > y", "a: x > y")
+    ended: list[None] = []
+    service.reload().addCallback(ended.append)
+    assert not ended
+    with logged("error") as lines:
+        resultOf(service.stopService())
+    assert (slow.cancelled, ended, lines) == (1, [None], [])
+    assert scene.place("x").factory is None
 
 
 def test_reloadTargets(scene: Scene) -> None:
