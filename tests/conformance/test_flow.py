@@ -194,14 +194,14 @@ class Order:
 
     def __init__(self, session: Any) -> None:
         self.frames: list[tuple[Any, int]] = []
-        codec = session.engine.codec
-        header = codec.payloadHeader
+        scheduler = session.engine.scheduler
+        header = scheduler.payloadHeader
 
         def payloadHeader(key: Any, length: int) -> Any:
             self.frames.append((key, length))
             return header(key, length)
 
-        codec.payloadHeader = payloadHeader
+        scheduler.payloadHeader = payloadHeader
 
     def before(self, recorder: Any, since: int) -> dict[Any, int]:
         """

@@ -40,15 +40,16 @@ class Scheduler:
     """
     The streams of one session that have something to send.
 
+    @ivar payloadHeader: makes a frame's header.
     @ivar sparse: the streams that had nothing to send before.  Whoever puts
         one in sets its C{turn} to L{SPARSE}.
     @ivar busy: the streams that had something to send when it was last their turn.
     """
 
-    __slots__ = ("_codec", "_quantum", "busy", "sparse")
+    __slots__ = ("_quantum", "busy", "payloadHeader", "sparse")
 
     def __init__(self, codec: Codec) -> None:
-        self._codec = codec
+        self.payloadHeader = codec.headerMaker()
         self._quantum = codec.maxFrame
         self.sparse: deque[Stream] = deque()
         self.busy: deque[Stream] = deque()
@@ -80,7 +81,7 @@ class Scheduler:
         sparse = self.sparse
         busy = self.busy
         quantum = self._quantum
-        payloadHeader = self._codec.payloadHeader
+        payloadHeader = self.payloadHeader
         filled = 0
         while filled < room:
             if sparse:

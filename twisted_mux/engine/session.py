@@ -82,6 +82,10 @@ class Session:
     @ivar unbounded: has the wire no credit?
     @ivar counters: what it has seen so far.
     @ivar table: what makes, closes and forgets streams.
+    @ivar scheduler: whose turn it is to send.
+    @ivar sparse: the scheduler's streams that had nothing to send before.
+    @ivar corked: is something under way behind which the driver will look for
+        output anyway?
     """
 
     def __init__(
@@ -113,13 +117,14 @@ class Session:
             role, self._reader, config.maxFrame or self.capabilities.customFrame
         )
         self._outbox = Outbox(self.codec)
-        self._sparse = self._outbox.scheduler.sparse
-        self._busy = self._outbox.scheduler.busy
+        self.scheduler = self._outbox.scheduler
+        self.sparse = self.scheduler.sparse
+        self._busy = self.scheduler.busy
         self.table = StreamTable(self, self.streams, self._reader, self._deadlines)
         self._budget = config.receiveBudget or 0
         self._unread = b""
         self._partial = 0
-        self._corked = False
+        self.corked = False
         self._woken = False
         self._goneAway = False
         self._now = now
@@ -135,17 +140,17 @@ class Session:
             return
         self._now = self._reader.now = self.liveness.lastReceived = now
         self.counters.bytesReceived += len(data)
-        if self._unread or self._corked:
+        if self._unread or self.corked:
             # There is more to come from a turn, or a carrier delivered while
             # a handler was being called.
             self._unread += data
             self._wake(False)
             return
-        self._corked = True
+        self.corked = True
         self._read(data)
         if self.table.later and (self._deadlines.writingPaused or not self.hasOutput):
             self.table.begin(now)
-        self._corked = False
+        self.corked = False
         if self._reader.deliverable or self._unread:
             self._wake(True)
 
@@ -177,7 +182,7 @@ class Session:
         """
         self._now = self._reader.now = now
         self._woken = False
-        self._corked = True
+        self.corked = True
         if self._unread and self._withinBudgets:
             unread = self._unread
             self._unread = b""
@@ -185,7 +190,7 @@ class Session:
             self.readOn()
         self._reader.deliverHeld(self.config.turnBytes)
         self.table.begin(now)
-        self._corked = False
+        self.corked = False
         if self._reader.deliverable or (self._unread and self._withinBudgets):
             self._wake(False)
 
@@ -207,7 +212,7 @@ class Session:
         """
         Is there (probably) anything to send?
         """
-        return bool(self._outbox.waiting or self._sparse or self._busy)
+        return bool(self._outbox.waiting or self.sparse or self._busy)
 
     def settle(self) -> None:
         """
@@ -215,9 +220,9 @@ class Session:
         for that, one after the other.
         """
         if self._outbox.done:
-            self._corked = True
+            self.corked = True
             self._outbox.settle()
-            self._corked = False
+            self.corked = False
             if self._reader.deliverable or self._unread:
                 # Somebody resumed, or the carrier delivered, meanwhile.
                 self._wake(False)
@@ -256,10 +261,10 @@ class Session:
         to a turn, goes to its readers first.  Does nothing if the session is
         over already.
         """
-        if not self.over and not self._corked:
-            self._corked = True
+        if not self.over and not self.corked:
+            self.corked = True
             self._reader.deliverHeld(sys.maxsize)
-            self._corked = False
+            self.corked = False
         self.abort(error)
 
     def abort(self, error: MuxError | None = None) -> None:
@@ -439,17 +444,16 @@ class Session:
             outbox = self._outbox
             outbox.waiting.append(frame)
             outbox.controlSize += len(frame)
-            if not self._corked:
+            if not self.corked:
                 self._wake(False)
 
     def ready(self, stream: Stream) -> None:
         """
         A stream that is in no queue has something to send.
         """
-        # Not by a call: this is done for every write.
         stream.turn = SPARSE
-        self._sparse.append(stream)
-        if not self._corked:
+        self.sparse.append(stream)
+        if not self.corked:
             self._wake(False)
 
     def unblocked(self, stream: Stream) -> None:
@@ -457,21 +461,21 @@ class Session:
         A stream that is in no queue has got credit for what it has to send.
         """
         # Credit comes with a chunk, behind which the driver sends anyway.
-        self._outbox.scheduler.addBusy(stream)
+        self.scheduler.addBusy(stream)
 
     def deliverLater(self, stream: Stream) -> None:
         """
         A stream's reader wants what waits for it.
         """
         self._reader.deliverLater(stream)
-        if not self._corked:
+        if not self.corked:
             self._wake(False)
 
     def wakeUp(self) -> None:
         """
         Something has to be done that is no stream's affair.
         """
-        if not self._corked:
+        if not self.corked:
             self._wake(False)
 
     def unread(self, stream: Stream, data: bytes) -> None:
@@ -479,7 +483,7 @@ class Session:
         A stream's reader gives back a part of what it was given.
         """
         self._reader.unread(stream, data)
-        if not self._corked:
+        if not self.corked:
             self._wake(False)
 
     def _wake(self, afresh: bool) -> None:
@@ -494,7 +498,7 @@ class Session:
         """
         within = self._withinBudgets
         self.reading = within and not self._unread and not self.over
-        if within and self._unread and not self._corked:
+        if within and self._unread and not self.corked:
             self._wake(False)
 
     @property

@@ -16,7 +16,7 @@ from collections import deque
 from typing import TYPE_CHECKING, TypeAlias
 
 from twisted_mux.engine.credit import UNBOUNDED, Tuner
-from twisted_mux.engine.scheduler import IDLE
+from twisted_mux.engine.scheduler import IDLE, SPARSE
 from twisted_mux.engine.states import Event, State, stateAfter
 
 if TYPE_CHECKING:
@@ -191,7 +191,12 @@ class Stream:
             self.head = data
             self.buffered = len(data)
             if self.turn == IDLE:
-                self._session.ready(self)
+                # Session.ready, without a call: this is done for every write.
+                session = self._session
+                self.turn = SPARSE
+                session.sparse.append(self)
+                if not session.corked:
+                    session.wakeUp()
             return
         if self.rest is None:
             # Not a deque, which takes several times as long to make, before

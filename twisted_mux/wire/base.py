@@ -28,7 +28,7 @@ streams, and the same for a stream for as long as it lives.
 from __future__ import annotations
 
 import enum
-from collections.abc import Hashable, Iterator, Mapping
+from collections.abc import Callable, Hashable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import ClassVar, Protocol
 
@@ -354,6 +354,12 @@ class Codec:
         C{maxFrame}) of the stream's payload.
         """
         raise NotImplementedError(f"{type(self).__name__}.payloadHeader")
+
+    def headerMaker(self) -> Callable[[Key, int], bytes]:
+        """
+        What gives the same as L{payloadHeader}, for who needs one for every frame.
+        """
+        return self.payloadHeader
 
     def encodeOpen(self, key: Key, window: int, name: bytes) -> bytes:
         """

@@ -20,7 +20,7 @@ be 262,144 bytes (C{stream.go}, C{initialPeerWindow}).
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from struct import Struct
 from typing import ClassVar, cast
@@ -163,6 +163,11 @@ class _SmuxCodec(Codec):
 
     def payloadHeader(self, key: Key, length: int) -> bytes:
         return _HEADER.pack(self.version, PSH, length, key)
+
+    def headerMaker(self) -> Callable[[Key, int], bytes]:
+        pack = _HEADER.pack
+        version = self.version
+        return lambda key, length: pack(version, PSH, length, key)
 
     def _control(self, command: int, key: Key) -> bytes:
         return _HEADER.pack(self.version, command, 0, key)

@@ -31,6 +31,7 @@ net-mux has the same header, so its codec shares the loop: L{HeaderCodec}.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from functools import partial
 from struct import Struct
 from typing import ClassVar
 
@@ -255,6 +256,10 @@ class HeaderCodec(Codec):
 
     def payloadHeader(self, key: Key, length: int) -> bytes:
         return _HEADER.pack(self._plain, key, length)
+
+    def headerMaker(self) -> Callable[[Key, int], bytes]:
+        # Without a call of Python's own.
+        return partial(_HEADER.pack, self._plain)
 
     def encodeCredit(self, key: Key, delta: int, consumed: int, window: int) -> bytes:
         return self._frame(WINDOW_UPDATE, 0, key, delta)
