@@ -371,6 +371,8 @@ def test_oneIsResumedAtATime(makePair: MakePair) -> None:
     """
     pair = makePair(link=Link(capacity=16 * KIB))
     quantum = pair.client.engine.codec.maxFrame
+    # In whole turns, more than a stream holds before its producer is paused.
+    size = quantum * (pair.client.config.sendBuffer // quantum + 1)
     streams = [connect(pair)[0] for _ in range(50)]
     pair.carrier.stall()
     resumed: list[int] = []
@@ -378,11 +380,11 @@ def test_oneIsResumedAtATime(makePair: MakePair) -> None:
 
         def resume(number: int = number, client: Any = client) -> None:
             resumed.append(number)
-            client.transport.write(bytes(3 * quantum))
+            client.transport.write(bytes(size))
 
         producer = Producer(resume=resume)
         client.transport.registerProducer(producer, True)
-        client.transport.write(bytes(3 * quantum))
+        client.transport.write(bytes(size))
     pair.pump()
     assert resumed == []
     pair.carrier.stall(False)
