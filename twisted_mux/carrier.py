@@ -232,6 +232,8 @@ class SocketCarrier(Carrier):
                 data = b"".join(pieces)
                 sent = transport.writeSomeData(data)
             if sent == size:
+                if size >= self.batch < BATCH:
+                    self._seeMixed()
                 return
             if data is None:
                 data = b"".join(pieces)
@@ -253,6 +255,14 @@ class SocketCarrier(Carrier):
             self.burst = min(self._turnBytes, _MIXED_BURST)
             self._allow(_MIXED_BACKLOG)
         self._mixedUntil = now + _MIXED
+
+    def _seeMixed(self) -> None:
+        """
+        See whether small messages that go before bulk data are likely still.
+        """
+        if self._seconds() >= self._mixedUntil:
+            self.burst = self._turnBytes
+            self._allow(_LEAST_BACKLOG)
 
     def resumeProducing(self) -> None:
         """

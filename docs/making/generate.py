@@ -11,6 +11,7 @@ states is told to run this.
 from __future__ import annotations
 
 import inspect
+import json
 import re
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import fields
@@ -291,6 +292,32 @@ def names() -> str:
     return table(["name", "is"], rows)
 
 
+def targets() -> str:
+    """
+    What the benchmarks promise, and the figures that are kept.
+    """
+    found = json.loads(
+        (DOCS / "explanation" / "performance" / "figures.json").read_text("utf-8")
+    )
+
+    def row(target: dict[str, Any]) -> Row:
+        case = f"{target['case']}, {target['figure']}"
+        if target["cores"] == "two":
+            case += ", on two cores"
+        bound = "at least" if target["moreIsBetter"] else "at most"
+        verdict = "yes" if target["met"] else "no"
+        if target["beyond"]:
+            verdict += " (a wish)"
+        entry = target["entry"].removeprefix("twisted_mux ")
+        wanted = f"{bound} {target['bound']:g}"
+        return case, entry, target["by"], wanted, f"{target['value']:.3g}", verdict
+
+    return table(
+        ["case", "ours", "by", "wanted", "is", "met"],
+        [row(target) for target in found["targets"]],
+    )
+
+
 def _wireParts() -> dict[str, Callable[[], str]]:
     parts: dict[str, Callable[[], str]] = {
         "capabilities": lambda: capabilities(*wires())
@@ -314,6 +341,7 @@ PARTS: dict[str, Callable[[], str]] = {
     "customs": customs,
     "options": options,
     "names": names,
+    "targets": targets,
     **_wireParts(),
 }
 

@@ -381,6 +381,24 @@ def test_mixed(link: Link) -> None:
     assert link.backlog == 128 * KIB
 
 
+@needsTheOption
+def test_mixedNoMore(link: Link) -> None:
+    """
+    That ends as well if the kernel never gets full.
+    """
+    carrier = link.carry()
+    carrier.overtaken(link.reactor.seconds())
+    carrier.write([bytes(32 * KIB)], 32 * KIB)
+    link.reactor.advance(0.11)
+    # That says nothing: it is not bulk data.
+    carrier.write([bytes(64)], 64)
+    assert carrier.burst == carrier.batch == 32 * KIB
+    carrier.write([bytes(32 * KIB)], 32 * KIB)
+    assert carrier.burst == BURST
+    assert link.backlog == 128 * KIB
+    assert len(link.all(64 * KIB + 64)) == 64 * KIB + 64
+
+
 def test_withoutTheOption(link: Link, monkeypatch: pytest.MonkeyPatch) -> None:
     """
     Where the platform has no such option, or its kernel does not know it, all goes
