@@ -248,7 +248,7 @@ def readConfig(
     """
     toml = _toml()
     try:
-        with open(file, encoding="utf-8") as stream:
+        with open(file, encoding="utf-8", newline="") as stream:
             source = stream.read()
     except UnicodeDecodeError:
         raise BadConfig([f"{file}: is not UTF-8"]) from None

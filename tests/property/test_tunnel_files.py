@@ -240,6 +240,8 @@ pieces = st.sampled_from(
 @example([(8, b"9" * 5000)], 0)
 @example([(8, b"0x" + b"f" * 5000)], 0)
 @example([(8, b"\r")], 0)
+# A lone CR is no end of a line in TOML.
+@example([(49, b"\r"), (49, b"\r")], 48)
 @example([(0, b"# \xe2\x80\xa8 \xc2\x85\n"), (8, b"-")], 0)
 @example([(0, b"\xef\xbb\xbf")], 0)
 def test_anything(folder: Path, changes: list[tuple[int, bytes]], cut: int) -> None:
