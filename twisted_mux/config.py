@@ -66,10 +66,10 @@ class MuxConfig:
     @ivar maxWindow: bytes up to which a stream's window grows when the round
         trip time asks for it.
     @ivar receiveBudget: bytes held for readers that do not read, all of a
-        session's streams together; when they are reached the carrier is not
-        read any further until some are taken.  Windows grow within the same
-        figure.  C{None}: 64 MiB on wires with credit, else the wire's custom
-        (4 MiB).
+        session's streams together; when they are reached, with what one read
+        brought beyond them (C{readSize}), the carrier is not read any further
+        until some are taken.  Windows grow within the same figure.  C{None}:
+        64 MiB on wires with credit, else the wire's custom (4 MiB).
     @ivar slowReader: on a wire without credit, a stream whose reader does not
         read either makes the carrier wait when the budget is spent
         (C{"pause"}: no data is lost, all streams wait) or is reset
