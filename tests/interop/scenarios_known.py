@@ -34,6 +34,8 @@ class Quirk(enum.Enum):
     LEAVES_OPEN = enum.auto()
     #: Long writes are sent twice in part while other streams send.
     SENDS_TWICE = enum.auto()
+    #: Data that gets to it right after it has reset the stream ends its session.
+    RESETS_IN_TWO_STEPS = enum.auto()
 
 
 @dataclass(frozen=True)
@@ -100,7 +102,11 @@ KNOWN: dict[str, Known] = {
         {
             Quirk.GO_AWAY_ENDS_STREAMS: (
                 "A go-away that it receives ends its live streams, too."
-            )
+            ),
+            Quirk.RESETS_IN_TWO_STEPS: (
+                "Data that gets to it in the moment after it has reset the stream, "
+                "before it has forgotten that, ends its session."
+            ),
         },
         refuses={"max_streams": 1},
         largeWindow={"window": _MIB},
