@@ -51,8 +51,6 @@ pydoctor_args = [
     f"--project-version={release}",
     "--project-url=../index.html",
     f"--template-dir={HERE / '_pydoctor'}",
-    # The method that stands in for it until the first bytes have come.
-    "--privacy=HIDDEN:twisted_mux.MuxProtocol.dataReceived 0",
     "--html-output={outdir}/api",
     *(f"--intersphinx-file={each.path}::{each.url.rstrip('/')}" for each in foreign),
 ]

@@ -28,9 +28,9 @@ if TYPE_CHECKING:
     from twisted_mux.errors import MuxError as MuxError
     from twisted_mux.errors import ProtocolError as ProtocolError
     from twisted_mux.errors import UsageError as UsageError
+    from twisted_mux.factory import MuxFactory as MuxFactory
     from twisted_mux.negotiation import NamedClientEndpoint as NamedClientEndpoint
     from twisted_mux.negotiation import NamedProtocols as NamedProtocols
-    from twisted_mux.protocol import MuxFactory as MuxFactory
     from twisted_mux.protocol import MuxProtocol as MuxProtocol
     from twisted_mux.transport import StreamTransport as StreamTransport
     from twisted_mux.wire import wireNames as wireNames
@@ -41,7 +41,7 @@ _HOMES = {
     "MuxConfig": "config",
     "MuxDialEndpoint": "endpoints",
     "MuxError": "errors",
-    "MuxFactory": "protocol",
+    "MuxFactory": "factory",
     "MuxListenEndpoint": "endpoints",
     "MuxProtocol": "protocol",
     "MuxServerEndpoint": "endpoints",

@@ -95,7 +95,7 @@ class MuxConfig:
         C{"ack"}: when the peer has acknowledged it, where the wire can.
     @ivar openTimeout: seconds to wait for that acknowledgement.
     @ivar maxSessions: sessions that whoever listens may have at once: one
-        endpoint, or one L{MuxFactory<twisted_mux.protocol.MuxFactory>}; further
+        endpoint, or one L{MuxFactory<twisted_mux.factory.MuxFactory>}; further
         carriers are closed as they arrive.  0 is no bound.
     @ivar maxSessionsPerPeer: the same, of those from one address (of IPv6, from
         one network of 64 bits, since that is what one host has to itself).  0

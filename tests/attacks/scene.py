@@ -22,7 +22,8 @@ from tests.unit.carrying import Peer, resultOf
 from tests.unit.wire.sinks import Call, RecordingSink
 from twisted_mux.address import describeAddress
 from twisted_mux.config import MuxConfig
-from twisted_mux.protocol import MuxFactory, MuxProtocol
+from twisted_mux.factory import MuxFactory
+from twisted_mux.protocol import MuxProtocol
 from twisted_mux.testing import MemoryConnection, VirtualClock
 from twisted_mux.wire import codecNamed
 from twisted_mux.wire.base import Key, Role

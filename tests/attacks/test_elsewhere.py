@@ -22,7 +22,7 @@ from twisted_mux.config import MuxConfig
 from twisted_mux.endpoints import MuxServerEndpoint
 from twisted_mux.engine import stream as streams
 from twisted_mux.errors import FlowControlError
-from twisted_mux.protocol import MuxFactory
+from twisted_mux.factory import MuxFactory
 from twisted_mux.testing import MemoryConnection, VirtualClock
 from twisted_mux.wire import codecNamed, wireNames, wires
 from twisted_mux.wire.base import FRAMES_PER_TURN, Credit

@@ -15,6 +15,7 @@ from twisted.logger import ILogObserver, LogLevel, eventAsText, globalLogPublish
 from zope.interface import implementer
 
 from twisted_mux.config import MuxConfig
+from twisted_mux.driver import CLOSE_TIMEOUT
 from twisted_mux.errors import (
     NotSupported,
     PeerTimeout,
@@ -22,7 +23,7 @@ from twisted_mux.errors import (
     SessionClosed,
     TooManyStreams,
 )
-from twisted_mux.protocol import CLOSE_TIMEOUT, MuxProtocol
+from twisted_mux.protocol import MuxProtocol
 from twisted_mux.reasons import SessionLost
 from twisted_mux.testing import Link, SessionPair
 from twisted_mux.testing.conformance import HalfCloser, Producer, Recorder

@@ -12,7 +12,8 @@ from twisted.internet.protocol import Factory, Protocol, connectionDone
 from twisted.python.failure import Failure
 
 from twisted_mux.config import MuxConfig
-from twisted_mux.protocol import MuxFactory, MuxProtocol
+from twisted_mux.factory import MuxFactory
+from twisted_mux.protocol import MuxProtocol
 
 LOOPBACK = "127.0.0.1"
 # What is under way on each stream, in bytes.

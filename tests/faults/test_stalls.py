@@ -15,8 +15,8 @@ from twisted.internet.error import ConnectionDone, ConnectionLost
 from tests.faults.busy import Busy, configFor
 from tests.faults.leftovers import leavingNothing
 from twisted_mux.config import MuxConfig
+from twisted_mux.driver import CLOSE_TIMEOUT
 from twisted_mux.errors import PeerTimeout
-from twisted_mux.protocol import CLOSE_TIMEOUT
 from twisted_mux.reasons import SessionLost
 from twisted_mux.testing import Link, SessionPair
 from twisted_mux.testing.conformance import Recorder

@@ -22,7 +22,8 @@ from tests.interop.peers import CommandFailed, Implementation, Message, Peer
 from tests.interop.scenarios_known import Known, Quirk, knownOf
 from tests.interop.services import Caller, Service, Services, together
 from twisted_mux.config import MuxConfig
-from twisted_mux.protocol import MuxFactory, MuxProtocol
+from twisted_mux.factory import MuxFactory
+from twisted_mux.protocol import MuxProtocol
 from twisted_mux.wire import codecNamed
 from twisted_mux.wire.base import Capabilities, Credit
 

@@ -33,7 +33,8 @@ from twisted_mux.endpoints import (
     MuxServerEndpoint,
 )
 from twisted_mux.errors import ConfigError
-from twisted_mux.protocol import MuxFactory, MuxProtocol
+from twisted_mux.factory import MuxFactory
+from twisted_mux.protocol import MuxProtocol
 from twisted_mux.reasons import NoPeer
 from twisted_mux.testing import MemoryConnection
 from twisted_mux.wire import wireNames

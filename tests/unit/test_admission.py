@@ -24,7 +24,8 @@ from twisted_mux.admission import (
 )
 from twisted_mux.config import MuxConfig
 from twisted_mux.endpoints import MuxListenEndpoint, MuxServerEndpoint
-from twisted_mux.protocol import MuxFactory, MuxProtocol
+from twisted_mux.factory import MuxFactory
+from twisted_mux.protocol import MuxProtocol
 from twisted_mux.testing import MemoryConnection, VirtualClock
 from twisted_mux.wire import wireNames
 

@@ -13,7 +13,7 @@ from tests.unit.carrying import Network, Peer, Peers, logged, resultOf
 from twisted_mux.config import MuxConfig
 from twisted_mux.detection import DetectingProtocol
 from twisted_mux.endpoints import MuxServerEndpoint
-from twisted_mux.protocol import MuxFactory
+from twisted_mux.factory import MuxFactory
 from twisted_mux.testing import MemoryConnection, VirtualClock
 from twisted_mux.wire import wireNames
 

@@ -16,8 +16,10 @@ from twisted.python.failure import Failure
 from twisted.python.log import ILogContext
 
 from twisted_mux.config import MuxConfig
+from twisted_mux.driver import CLOSE_TIMEOUT
 from twisted_mux.errors import ProtocolError, UnknownWire
-from twisted_mux.protocol import CLOSE_TIMEOUT, MuxFactory, MuxProtocol
+from twisted_mux.factory import MuxFactory
+from twisted_mux.protocol import MuxProtocol
 from twisted_mux.testing import MemoryConnection, SessionPair, VirtualClock
 from twisted_mux.testing.conformance import Recorder
 from twisted_mux.wire.base import Role

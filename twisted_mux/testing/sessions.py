@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, cast
 from twisted.internet.interfaces import IProtocol, IProtocolFactory
 from zope.interface import implementer
 
-from twisted_mux.protocol import MuxFactory, MuxProtocol
+from twisted_mux.factory import MuxFactory
+from twisted_mux.protocol import MuxProtocol
 from twisted_mux.testing.carriers import MemoryConnection
 from twisted_mux.testing.clock import VirtualClock
 from twisted_mux.testing.pipes import Link
