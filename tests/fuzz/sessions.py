@@ -308,10 +308,10 @@ class Visit:
         ):
             assert len(timed) <= len(streams)
         assert all(not stream.gone for stream in deadlines._progress)
-        scheduler = session._outbox.scheduler
-        queued = len(scheduler.sparse) + len(scheduler.busy)
         # Of streams that are gone some are in a queue until their turn comes.
-        assert queued <= len(self._owners) + session.counters.streamsRefused
+        streamsMade = len(self._owners) + session.counters.streamsRefused
+        assert len(session.scheduler.sparse) <= streamsMade
+        assert len(session.scheduler.busy) <= streamsMade
 
     # The end.
 

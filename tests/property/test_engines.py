@@ -38,7 +38,7 @@ from hypothesis.stateful import (
 from tests.property.ends import End, noise
 from tests.property.pipe import Driver, Pipe, mirrored
 from twisted_mux.config import MuxConfig
-from twisted_mux.engine.scheduler import IDLE
+from twisted_mux.engine.scheduler import BUSY, IDLE, SPARSE
 from twisted_mux.engine.states import State
 from twisted_mux.engine.stream import Stream
 from twisted_mux.errors import SessionClosed
@@ -500,17 +500,18 @@ class Engines(RuleBasedStateMachine):
             session = side.session
             if session.over:
                 continue
-            queued = 0
+            sparse = ring = 0
             for end in self.ends:
                 stream = end.stream
                 if end.driver is not side:
                     continue
-                queued += stream.turn != IDLE
+                sparse += stream.turn == SPARSE
+                ring += stream.turn == BUSY or stream.ahead > 0
                 if stream.turn == IDLE and not stream.gone:
                     assert not stream.buffered or stream.sendCredit <= 0
                     assert stream.buffered or not stream.ending
-            scheduler = session._outbox.scheduler
-            assert len(scheduler.sparse) + len(scheduler.busy) == queued
+            assert len(session.scheduler.sparse) == sparse
+            assert len(session.scheduler.busy) == ring
 
     def tables(self) -> None:
         for side in self.pipe.sides:

@@ -9,18 +9,25 @@ that have been sending (C{busy}), and each gets one quantum at a time.
   - A stream that becomes ready after it was idle gets a turn among the sparse
     ones.  What it has beyond a quantum makes it busy.
   - Busy streams take turns of at most a quantum each, in a ring.
-  - A sparse stream that has sent all it had stays in the ring, without data,
-    until its turn there comes, if there are busy ones.  If it were idle at
-    once, a stream with a small write every now and then would be sparse every
-    time, and many of those could starve the busy ones.  So each stream gets at
-    most one quantum ahead of the ring in every round of the ring.
+  - A sparse stream that has sent all it had gets a place in the ring, without
+    data, if there are busy ones.  Until its turn there comes it may go ahead of
+    the ring again and again, but with no more than a quantum altogether
+    (C{Stream.ahead}); with more it waits for that turn.
+  - A busy stream that has sent all it had waits for its next turn in any case.
 
-So at most one quantum of every other stream is sent before what a stream has
-just written, and nothing but the other sparse ones if it was idle.
+The third rule is where this differs from fq_codel, in which a stream goes ahead
+once a round.  A round of packets is soon over; one of a hundred streams' frames
+is some megabytes, and an echo would wait for that each time.  If such a stream had
+no place in the ring, on the other hand, many small writes could starve the busy
+ones.
+
+So each stream sends two quanta in a round at most, one ahead and one in its turn.
+No more than that of every other stream goes out before what a stream has just
+written; and nothing but what others have sent ahead, if it may go ahead itself.
 
 A quantum is the longest frame.  Frames can be cut at any byte, so there is no
-deficit to carry over, as with packets.  Streams without data, or without
-credit, are in neither queue and cost nothing.
+other deficit to carry over, as with packets.  Streams without data, or without
+credit, are in neither queue after a round and cost nothing.
 """
 
 from __future__ import annotations
@@ -32,7 +39,8 @@ if TYPE_CHECKING:
     from twisted_mux.engine.stream import Piece, Stream
     from twisted_mux.wire.base import Codec
 
-# Stream.turn: which queue a stream is in.
+# Stream.turn: which queue a stream waits in.  An idle one may have its place in
+# the ring.
 IDLE, SPARSE, BUSY = range(3)
 
 
@@ -43,7 +51,8 @@ class Scheduler:
     @ivar payloadHeader: makes a frame's header.
     @ivar sparse: the streams that had nothing to send before.  Whoever puts
         one in sets its C{turn} to L{SPARSE}.
-    @ivar busy: the streams that had something to send when it was last their turn.
+    @ivar busy: the ring: streams that had something to send when it was last
+        their turn, and those that are C{ahead}.
     """
 
     __slots__ = ("_quantum", "busy", "payloadHeader", "sparse")
@@ -56,10 +65,11 @@ class Scheduler:
 
     def addBusy(self, stream: Stream) -> None:
         """
-        A stream that is in no queue goes on after it had to wait for credit.
+        An idle stream goes on after it had to wait for credit.
         """
         stream.turn = BUSY
-        self.busy.append(stream)
+        if not stream.ahead:
+            self.busy.append(stream)
 
     def clear(self) -> None:
         """
@@ -84,10 +94,16 @@ class Scheduler:
         payloadHeader = self.payloadHeader
         filled = 0
         while filled < room:
-            if sparse:
+            early = bool(sparse)
+            if early:
                 stream = sparse.popleft()
+                ahead = stream.ahead
+                if ahead and ahead + stream.buffered > quantum:
+                    stream.turn = BUSY
+                    continue
             elif busy:
                 stream = busy.popleft()
+                stream.ahead = ahead = 0
             else:
                 break
             length = stream.buffered
@@ -109,7 +125,10 @@ class Scheduler:
                 filled += len(header) + length
                 if stream.buffered:
                     stream.turn = BUSY
-                    busy.append(stream)
+                    if early and ahead:
+                        stream.ahead = ahead + length
+                    else:
+                        busy.append(stream)
                     continue
             if stream.ending:
                 end = stream.takeEnd()
@@ -120,9 +139,14 @@ class Scheduler:
                 continue
             if stream.wantsEmpty and length:
                 done.append(stream)
-            if busy and length:
+            if not (busy and length):
+                stream.turn = IDLE
+            elif early:
+                stream.turn = IDLE
+                if not ahead:
+                    busy.append(stream)
+                stream.ahead = ahead + length
+            else:
                 stream.turn = BUSY
                 busy.append(stream)
-            else:
-                stream.turn = IDLE
         return filled

@@ -55,6 +55,8 @@ class Stream:
     @ivar backlogSize: what holding them costs, in bytes.
     @ivar buffered: bytes written and not yet sent.
     @ivar writable: would something that is written now still be sent?
+    @ivar ahead: how many bytes it has sent ahead of the scheduler's ring since
+        its turn there, where it has a place if that is not 0.
     @ivar wantsEmpty: is the handler to be told when C{buffered} gets to 0?
     """
 
@@ -64,6 +66,7 @@ class Stream:
         "_permitted",
         "_session",
         "acknowledged",
+        "ahead",
         "backlogSize",
         "buffered",
         "endWaits",
@@ -129,6 +132,7 @@ class Stream:
         self.sendCredit = sendCredit
         self._permitted = sendCredit
         self.turn = IDLE
+        self.ahead = 0
         self.ending = False
         self.wantsEmpty = False
         self.writable = True

@@ -105,8 +105,8 @@ def test_sparseFirst(carrier: Carrier) -> None:
 
 def test_oneQuantumOfEachOther(carrier: Carrier) -> None:
     """
-    At most one quantum of every other stream is sent before what a stream has
-    just written, even if it has been sending all the time.
+    At most one quantum of every other stream that is busy all the time is sent
+    before what a stream has just written, even if it has been sending, too.
     """
     *busy, writer = carrier.open(11)
     for user in busy:
@@ -167,24 +167,117 @@ def test_smallWritersDontStarveTheBusy(carrier: Carrier) -> None:
 
 def test_idleAgain(carrier: Carrier) -> None:
     """
-    A stream that has sent all it had is idle if nobody else sends, and stays in
-    the ring for a round otherwise.
+    A stream that has sent all it had is idle; if others are busy it keeps a place
+    in the ring for a round.
     """
     first, second = carrier.open(2)
+    busy = carrier.session.scheduler.busy
     first.stream.write(b"x")
     carrier.take()
     assert first.stream.turn == IDLE
-    second.stream.write(bytes(10 * QUANTUM))
+    assert not busy
+    second.stream.write(bytes(3 * QUANTUM))
     assert second.stream.turn == SPARSE
     carrier.take()
     assert second.stream.turn == BUSY
     first.stream.write(b"x")
     carrier.take()
-    assert first.stream.turn == BUSY
-    assert not first.stream.buffered
-    carrier.take()
-    carrier.take()
     assert first.stream.turn == IDLE
+    assert list(busy) == [second.stream, first.stream]
+    assert first.stream.ahead == 1
+    carrier.take()
+    carrier.take()
+    assert first.stream.ahead == 0
+    assert not carrier.session.hasOutput
+
+
+def test_aheadAgainAndAgain(carrier: Carrier) -> None:
+    """
+    A stream with small writes goes ahead of the others each time, until it has
+    sent a quantum in that way; then it waits for its turn, and is a busy one for
+    that round.
+    """
+    *busy, small = carrier.open(11)
+    for user in busy:
+        user.stream.write(bytes(100 * QUANTUM))
+    for _ in busy:
+        carrier.take()
+    for _ in range(4):
+        small.stream.write(bytes(QUANTUM // 4))
+        assert carrier.take() == [(small.stream.key, QUANTUM // 4)]
+    small.stream.write(b"x")
+    assert carrier.takeAll()[:11] == [
+        *[(user.stream.key, QUANTUM) for user in busy],
+        (small.stream.key, 1),
+    ]
+
+
+def test_aheadOncePerRound(carrier: Carrier) -> None:
+    """
+    When its turn in the ring has come a stream may go ahead with a quantum again.
+    """
+    busy, small = carrier.open(2)
+    busy.stream.write(bytes(100 * QUANTUM))
+    carrier.take()
+    for _ in range(5):
+        small.stream.write(bytes(QUANTUM))
+        assert carrier.take() == [(small.stream.key, QUANTUM)]
+        assert carrier.take() == [(busy.stream.key, QUANTUM)]
+        # Its turn, with nothing to send.
+        assert carrier.take() == [(busy.stream.key, QUANTUM)]
+
+
+def test_muchAfterALittle(carrier: Carrier) -> None:
+    """
+    A stream that went ahead with a little and has much more then waits for its
+    turn with all of that.
+    """
+    *busy, other = carrier.open(3)
+    for user in busy:
+        user.stream.write(bytes(100 * QUANTUM))
+    carrier.take()
+    carrier.take()
+    other.stream.write(b"x")
+    assert carrier.take() == [(other.stream.key, 1)]
+    other.stream.write(bytes(2 * QUANTUM))
+    first, second = keysOf(busy)
+    assert [carrier.take()[0] for _ in range(6)] == [
+        (first, QUANTUM),
+        (second, QUANTUM),
+        (other.stream.key, QUANTUM),
+        (first, QUANTUM),
+        (second, QUANTUM),
+        (other.stream.key, QUANTUM),
+    ]
+
+
+def test_aheadWithoutCredit() -> None:
+    """
+    A stream that lacks credit after it went ahead is in the ring once when it gets
+    some, and only its end, which needs none, goes ahead.
+    """
+    carrier = Carrier("yamux")
+    busy, other, ended = carrier.open(3)
+    busy.stream.write(bytes(10 * QUANTUM))
+    carrier.take()
+    other.stream.permit(150)
+    for user in (other, ended):
+        user.stream.write(bytes(100))
+        assert carrier.take() == [(user.stream.key, 100)]
+    other.stream.write(bytes(100))
+    assert carrier.take() == [(other.stream.key, 50)]
+    assert other.stream.ahead == 150
+    ended.stream.endWriting()
+    assert carrier.take() == [(ended.stream.key, 0)]
+    carrier.driver.session.receive(carrier.remote.credit(other.stream.key, 10_000), 0)
+    ring = list(carrier.session.scheduler.busy)
+    assert ring == [busy.stream, other.stream, ended.stream]
+    assert [carrier.take()[0] for _ in range(3)] == [
+        (busy.stream.key, QUANTUM),
+        (other.stream.key, 50),
+        (busy.stream.key, QUANTUM),
+    ]
+    assert ended.events == [("written",)]
 
 
 def test_withoutCreditItLeavesTheQueue() -> None:
@@ -344,7 +437,8 @@ writers = st.integers(0, 4)
 def test_nobodyWaitsLong(steps: list[tuple[int, int] | None]) -> None:
     """
     Whoever writes what and when: a stream that has something to send is sent
-    after at most a quantum of each other stream, and all goes out in the end.
+    after at most a quantum of each other stream in its turn, and one that it sent
+    ahead, and all goes out in the end.
     """
     carrier = Carrier()
     users = carrier.open(5)
@@ -366,7 +460,7 @@ def test_nobodyWaitsLong(steps: list[tuple[int, int] | None]) -> None:
             waiting.pop(key, None)
             for counter in waiting.values():
                 counter[key] += length
-                assert counter[key] <= QUANTUM
+                assert counter[key] <= 2 * QUANTUM
             if written[key] > taken[key]:
                 waiting[key] = Counter()
     assert not carrier.session.hasOutput
