@@ -132,7 +132,7 @@ class Carrier:
 
     def overtaken(self, now: float) -> None:
         """
-        A stream that was idle has gone before others that send in bulk.
+        A small message has gone before bulk data.
         """
 
     def read(self, wanted: bool) -> None:
@@ -249,7 +249,7 @@ class SocketCarrier(Carrier):
 
     def overtaken(self, now: float) -> None:
         """
-        A stream that was idle has gone before others that send in bulk.
+        A small message has gone before bulk data.
         """
         if now >= self._mixedUntil:
             self.burst = min(self._turnBytes, _MIXED_BURST)

@@ -16,6 +16,10 @@ if TYPE_CHECKING:
     from twisted_mux.engine.stream import Piece, Stream
     from twisted_mux.wire.base import Codec
 
+# Bytes that are no bulk data yet: streams that send that may have been idle, too,
+# for want of credit.
+_SMALL = 4096
+
 
 class Outbox:
     """
@@ -25,8 +29,8 @@ class Outbox:
     @ivar waiting: the control frames that wait.
     @ivar controlSize: how many bytes these are.
     @ivar bytesTaken: bytes taken so far.
-    @ivar overtook: has a stream that was idle gone before others that send in
-        bulk?  Whoever wants to know resets it.
+    @ivar overtook: has a small message gone before others that send in bulk?
+        Whoever wants to know resets it.
     @ivar done: the streams that L{settle} has something to tell.
     """
 
@@ -60,7 +64,7 @@ class Outbox:
         # A new list even if it was empty: this one is the caller's now.
         self.waiting = []
         self.controlSize = 0
-        if self._sparse and self._busy:
+        if self._busy and self._sparse and self._sparse[0].buffered < _SMALL:
             self.overtook = True
         size += self.scheduler.fill(out, room - size, self.done)
         self.bytesTaken += size

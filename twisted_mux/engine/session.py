@@ -407,8 +407,7 @@ class Session:
 
     def overtook(self) -> bool:
         """
-        Has a stream that was idle gone before others that send in bulk, since
-        the last call?
+        Has a small message gone before others' bulk data, since the last call?
         """
         overtook = self._outbox.overtook
         self._outbox.overtook = False

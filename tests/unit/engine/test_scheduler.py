@@ -280,6 +280,38 @@ def test_aheadWithoutCredit() -> None:
     assert ended.events == [("written",)]
 
 
+def test_overtook(carrier: Carrier) -> None:
+    """
+    It is known when small messages have gone before bulk data.
+    """
+    session = carrier.session
+    busy, other = carrier.open(2)
+    other.stream.write(b"x")
+    carrier.take()
+    assert not session.overtook()
+    busy.stream.write(bytes(100_000))
+    carrier.take()
+    assert not session.overtook()
+    other.stream.write(b"x")
+    carrier.take()
+    assert session.overtook()
+    assert not session.overtook()
+
+
+def test_bulkOvertakesNobody() -> None:
+    """
+    Streams that had to wait for credit while their buffers were empty are idle,
+    and yet they send in bulk, like others.
+    """
+    carrier = Carrier("yamux")
+    busy, blocked = carrier.open(2)
+    busy.stream.write(bytes(100_000))
+    carrier.take()
+    blocked.stream.write(bytes(64 * 1024))
+    assert carrier.take() == [(blocked.stream.key, QUANTUM)]
+    assert not carrier.session.overtook()
+
+
 def test_withoutCreditItLeavesTheQueue() -> None:
     """
     A stream without credit is in no queue, and comes back when it gets some.
