@@ -143,6 +143,13 @@ class Opening(StreamWatcher):
         self._over = True
         deferred = self.deferred
         self.deferred = None
-        self._factory.doStop()
+        try:
+            self._factory.doStop()
+        except BaseException:
+            # Whoever calls has others to tell.
+            self._log.failure(
+                "a factory on {session} raised when it was stopped",
+                session=self._mux.describe(),
+            )
         if deferred is not None:
             deferred.errback(reason)

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, cast
 
 import pytest
-from twisted.internet.error import ConnectingCancelledError
+from twisted.internet.error import ConnectingCancelledError, NoProtocol
 from twisted.python.failure import Failure
 
 from twisted_mux.config import MuxConfig
@@ -229,3 +229,30 @@ def test_endedInsteadOfAccepted(opening: str) -> None:
         pair.pump()
         assert results == [client]
         assert client.events == ["made", "lost"], act
+
+
+def test_factoryThatCannotBeStopped(loggedErrors: LoggedErrors) -> None:
+    """
+    What a factory raises when it is stopped is logged; neither its own opening nor
+    any other stream goes without the news for that.
+    """
+
+    class Unstoppable(Counting):
+        def doStop(self) -> None:
+            super().doStop()
+            raise ZeroDivisionError
+
+    pair = SessionPair("yamux")
+    pair.server.streamFactory = cast(Any, Counting())
+    bad, good, empty = Unstoppable(), Counting(), Unstoppable(lambda: None)
+    results = [opened(pair, factory)[1] for factory in (bad, good, empty)]
+    pair.pump()
+    assert results[2][0].check(NoProtocol)
+    pair.lose()
+    pair.pump()
+    assert [len(each) for each in results] == [1, 1, 1]
+    assert results[0][0].gone
+    assert results[1][0].gone
+    for factory in (bad, good, empty):
+        assert factory.calls == ["start", "build", "stop"]
+    assert len(loggedErrors.flush(ZeroDivisionError)) == 2
