@@ -155,7 +155,8 @@ class Driver(Protocol):
         self.lostReason = reason
         self._cancel("_tickCall")
         self._cancel("_closeCall")
-        self.engine.lost()
+        # It has to be read to the end first.
+        context.call(self._context, self.engine.lost)
 
     def lastTurn(self) -> None:
         """

@@ -15,6 +15,7 @@ from twisted.python import context
 from twisted.python.failure import Failure
 from twisted.python.log import ILogContext
 
+from tests.unit.wire.sinks import RecordingSink
 from twisted_mux.config import MuxConfig
 from twisted_mux.driver import CLOSE_TIMEOUT
 from twisted_mux.errors import ProtocolError, UnknownWire
@@ -22,6 +23,7 @@ from twisted_mux.factory import MuxFactory
 from twisted_mux.protocol import MuxProtocol
 from twisted_mux.testing import MemoryConnection, SessionPair, VirtualClock
 from twisted_mux.testing.conformance import Recorder
+from twisted_mux.wire import codecNamed
 from twisted_mux.wire.base import Role
 
 DONE = Failure(ConnectionDone())
@@ -491,3 +493,23 @@ def test_logContext() -> None:
     assert pair.server.currentPrefix() == prefixes[-1]
     assert context.get(ILogContext) is not None
     assert "yamux" not in str(context.get(ILogContext))
+
+
+def test_logContextAtTheEnd() -> None:
+    """
+    What a carrier's loss finds put off is read in the context of its stream, too.
+    """
+    recorder = Recorder()
+    streams: Any = Factory.forProtocol(lambda: recorder)
+    mux = MuxFactory(streams, role="server", reactor=VirtualClock()).buildProtocol(None)
+    mux.makeConnection(cast(Any, StringTransport()))
+    peer = codecNamed("yamux")(Role.CLIENT, RecordingSink(), 1000)
+    mux.dataReceived(
+        peer.encodeOpen(1, mux.config.window, b"") + peer.payloadHeader(1, 1) + b"x"
+    )
+    assert recorder.events == ["made"]
+    mux.connectionLost(DONE)
+    assert recorder.events == ["made", "data", "lost"]
+    assert set(recorder.systems.values()) == {
+        f"Recorder,1,{cast(Any, mux.peerAddress).host}"
+    }
