@@ -263,6 +263,10 @@ class Session:
         """
         if not self.over and not self.corked:
             self.corked = True
+            while self._unread:
+                unread = self._unread
+                self._unread = b""
+                self._read(unread)
             self._reader.deliverHeld(sys.maxsize)
             self.corked = False
         self.abort(error)

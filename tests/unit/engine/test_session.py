@@ -844,6 +844,37 @@ def test_lostBehindData(wire: str) -> None:
     driver.assertIdle()
 
 
+@everyWire
+def test_lostBehindManyFrames(wire: str) -> None:
+    """
+    The same for what was to be read in later turns.
+    """
+    driver, remote = server(wire)
+    user = remote.open()
+    key = user.stream.key
+    count = 3 * FRAMES_PER_TURN + 7
+    driver.session.receive(remote.data(key, b"x") * count + remote.end(key), 0)
+    driver.lose()
+    assert len(user.received) == count
+    assert user.names() == ["data", "ended", "lost"]
+    driver.assertIdle()
+
+
+def test_lostBehindABreach() -> None:
+    """
+    Nothing is read behind a frame that ends the session, then either.
+    """
+    driver, remote = server("yamux")
+    user = remote.open()
+    data = remote.data(user.stream.key, b"x")
+    driver.session.receive(data * FRAMES_PER_TURN + b"\xff" * 12 + data, 0)
+    driver.lose()
+    assert len(user.received) == FRAMES_PER_TURN
+    assert isinstance(driver.error, ProtocolError)
+    assert user.events[-1] == ("lost", driver.error)
+    driver.assertIdle()
+
+
 @pytest.mark.parametrize("how", ["lost", "abort"])
 def test_lostWhileItDelivers(how: str) -> None:
     """
