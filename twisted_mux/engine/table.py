@@ -374,8 +374,13 @@ class StreamTable:
         """
         if self._session.capabilities.reset:
             self.drop(stream)
-        else:
-            self.close(stream, Event.LOSE)
+            return
+        if stream.writable or stream.ending:
+            # What could not be sent is lost, but the peer is not to wait for it.
+            self._session.control(self._session.codec.encodeEnd(stream.key))
+        owed = stream.state is not State.REMOTE_ENDED
+        self.close(stream, Event.LOSE)
+        if owed:
             self._oweEnd(stream.key)
 
     def close(self, stream: Stream, event: Event) -> None:

@@ -431,6 +431,38 @@ def test_lingeringWithoutCredit() -> None:
     driver.assertIdle()
 
 
+@pytest.mark.parametrize("theyEnded", [False, True])
+@pytest.mark.parametrize("wire", withoutReset)
+def test_givenUpWithItsEnd(wire: str, theyEnded: bool) -> None:
+    """
+    Where there is no reset the peer of a stream that is given up gets its end, if it
+    has not got it yet; and the key is free when both sides have ended it.
+    """
+    driver = Driver(wire, Role.SERVER, quiet(lingerTimeout=100, writeTimeout=0))
+    remote = Remote(driver)
+    user = remote.open()
+    remote.heard()
+    key = user.stream.key
+    if theyEnded:
+        remote.send(remote.end(key))
+    driver.block()
+    user.stream.write(bytes(1000))
+    user.leave()
+    driver.run()
+    driver.advance(200)
+    assert not driver.session.streams
+    driver.unblock()
+    addressed = driver.session.capabilities.addressed
+    end = "openOrEndReceived" if addressed else "endReceived"
+    assert remote.heard() == [(end, key)]
+    driver.assertIdle()
+    if not theyEnded:
+        remote.send(remote.end(key))
+    remote.send(remote.opening(key))
+    assert len(driver.opened) == 2
+    assert driver.error is None
+
+
 def test_lingeringOff() -> None:
     driver = Driver("smux1", Role.CLIENT, quiet(lingerTimeout=0))
     user = driver.open()
