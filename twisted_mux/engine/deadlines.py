@@ -229,8 +229,11 @@ class Deadlines:
         config = self._config
         liveness = self.liveness
         if not session.reading:
-            # We do not look at what it says, so we can't say it is silent.
+            # We do not look at what it says, so we can't say it is silent, nor
+            # that it has not gone on.
             liveness.lastReceived = now
+            if self._partialAt is not None:
+                self._partialAt = now
         silent = liveness.tick(now, self._pings, session.probe)
         if silent:
             raise PeerTimeout(

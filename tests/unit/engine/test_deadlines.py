@@ -242,6 +242,30 @@ def test_partialFrame(wire: str) -> None:
     assertTimeout(driver, "has not finished a frame for 60 seconds")
 
 
+@everyWire
+def test_partialFrameThatIsNotRead(wire: str) -> None:
+    """
+    A header can't be finished as long as we do not read.
+    """
+    driver = Driver(wire, Role.SERVER, quiet(frameTimeout=60, receiveBudget=1000))
+    remote = Remote(driver)
+    user = remote.open()
+    key = user.stream.key
+    frame = remote.data(key, b"x")
+    user.stream.pauseReading()
+    driver.feed(remote.data(key, bytes(1000)) + frame[:1])
+    assert not driver.session.reading
+    driver.advance(1000)
+    assert driver.error is None
+    user.stream.resumeReading()
+    driver.run()
+    driver.feed(frame[1:])
+    assert user.received == bytes(1000) + b"x"
+    driver.feed(frame[:1])
+    driver.advance(60)
+    assertTimeout(driver, "has not finished a frame")
+
+
 def test_alwaysAnotherPartialFrame() -> None:
     """
     A carrier may cut all headers in two: each of them has its own time.
