@@ -109,6 +109,12 @@ class Deadlines:
         elif stream not in self._slow:
             self._begin(self._slow, stream, now)
 
+    def readerCaughtUp(self, stream: Stream) -> None:
+        """
+        It does not, any more.
+        """
+        self._slow.pop(stream, None)
+
     def _begin(self, timeouts: Timeouts[Stream], stream: Stream, now: float) -> None:
         timeouts.start(stream, now)
         when = now + timeouts.seconds

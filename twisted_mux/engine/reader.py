@@ -224,6 +224,8 @@ class Reader:
             self.held -= before - stream.backlogSize
             given += len(data)
             self._deliver(stream, data)
+        if self._unbounded and stream.held <= self._config.window:
+            self._session.readerCaughtUp(stream)
         self._session.readOn()
         return given
 

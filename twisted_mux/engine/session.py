@@ -530,6 +530,12 @@ class Session:
         if self.config.slowReader == "reset":
             self._deadlines.readerIsSlow(stream, self._now)
 
+    def readerCaughtUp(self, stream: Stream) -> None:
+        """
+        A stream without credit holds no more than its window (any more).
+        """
+        self._deadlines.readerCaughtUp(stream)
+
     def pong(self, value: int) -> None:
         """
         The peer answers a ping.

@@ -623,6 +623,25 @@ def test_slowReader(wire: str, grace: float) -> None:
     assert driver.error is None
 
 
+@pytest.mark.parametrize("wire", ["smux1", "mplex", "vtmux"])
+def test_slowReaderThatCatchesUp(wire: str) -> None:
+    """
+    A reader that has caught up has all the time again.
+    """
+    config = quiet(slowReader="reset", slowReaderGrace=5, window=1000)
+    driver = Driver(wire, Role.SERVER, config)
+    remote = Remote(driver)
+    user = remote.open()
+    for _ in range(5):
+        user.stream.pauseReading()
+        remote.send(remote.data(user.stream.key, bytes(1001)))
+        driver.advance(4)
+        user.stream.resumeReading()
+        driver.run()
+    assert user.names() == ["data"]
+    assert len(user.received) == 5 * 1001
+
+
 def test_slowReadersThatHaveGone() -> None:
     config = quiet(slowReader="reset", window=1000)
     driver = Driver("mplex", Role.SERVER, config)
