@@ -93,6 +93,8 @@ class Scheduler:
         quantum = self._quantum
         payloadHeader = self.payloadHeader
         filled = 0
+        # How many in the ring were there before.
+        older = len(busy)
         while filled < room:
             early = bool(sparse)
             if early:
@@ -103,6 +105,12 @@ class Scheduler:
                     continue
             elif busy:
                 stream = busy.popleft()
+                older -= 1
+                if older < 0 and not stream.buffered and not stream.ending:
+                    # It has only just sent all it had.  It is to hear of that, and
+                    # may write more, before it loses its place.
+                    busy.appendleft(stream)
+                    break
                 stream.ahead = ahead = 0
             else:
                 break
@@ -139,14 +147,12 @@ class Scheduler:
                 continue
             if stream.wantsEmpty and length:
                 done.append(stream)
-            if not (busy and length):
-                stream.turn = IDLE
-            elif early:
-                stream.turn = IDLE
+            stream.turn = IDLE
+            if busy and length:
                 if not ahead:
                     busy.append(stream)
-                stream.ahead = ahead + length
-            else:
-                stream.turn = BUSY
-                busy.append(stream)
+                if early:
+                    stream.ahead = ahead + length
+                else:
+                    stream.turn = BUSY
         return filled

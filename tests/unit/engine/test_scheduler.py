@@ -280,6 +280,26 @@ def test_aheadWithoutCredit() -> None:
     assert ended.events == [("written",)]
 
 
+def test_manyRoundsAtOnce(carrier: Carrier) -> None:
+    """
+    Streams that send in bulk stay busy when all of them come to the end of their
+    buffers at once, so that small messages still go ahead of them.
+    """
+    *busy, small = carrier.open(3)
+    for user in busy:
+        stream = user.stream
+        stream.wantsEmpty = True
+        user.hooks["emptied"] = lambda stream=stream: stream.write(bytes(QUANTUM + 1))
+        stream.write(bytes(QUANTUM + 1))
+    session = carrier.session
+    for _ in range(3):
+        pieces = session.takeOutput(100 * QUANTUM)
+        assert sum(map(len, pieces)) < 3 * QUANTUM
+        session.settle()
+    small.stream.write(b"x")
+    assert carrier.take() == [(small.stream.key, 1)]
+
+
 def test_overtook(carrier: Carrier) -> None:
     """
     It is known when small messages have gone before bulk data.
