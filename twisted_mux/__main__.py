@@ -9,7 +9,7 @@ import sys
 from collections.abc import Sequence
 from typing import NoReturn
 
-from twisted_mux._version import __version__
+from twisted_mux.compiling import versionAndBuild
 from twisted_mux.demo import command as demo
 
 __all__ = ["main"]
@@ -38,7 +38,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         prog="twisted_mux",
         description="Many streams over one Twisted connection.",
     )
-    parser.add_argument("--version", action="version", version=__version__)
+    parser.add_argument("--version", action="version", version=versionAndBuild())
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
     demoParser = commands.add_parser(
         "demo", help=demo.SUMMARY, description=demo.DESCRIPTION

@@ -17,6 +17,7 @@ from importlib.util import find_spec
 from tests.benchmarks.building import goPackages, goProgram
 from tests.benchmarks.job import SSH, TCP, Job, sshd
 from tests.interop.peers import GO
+from twisted_mux.compiling import versionAndBuild
 from twisted_mux.wire import wireNames
 
 #: In the place of a wire's name: none of ours, whatever C{--wire} says.
@@ -82,9 +83,7 @@ def _module(name: str) -> Callable[[], Sequence[str]]:
 
 
 def _ourVersion() -> str:
-    from twisted_mux._version import __version__
-
-    return f"twisted_mux {__version__}"
+    return f"twisted_mux {versionAndBuild()}"
 
 
 def _pythonVersion() -> str:

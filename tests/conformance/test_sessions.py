@@ -27,6 +27,7 @@ from twisted_mux.protocol import MuxProtocol
 from twisted_mux.reasons import SessionLost
 from twisted_mux.testing import Link, SessionPair
 from twisted_mux.testing.conformance import HalfCloser, Producer, Recorder
+from twisted_mux.wire.base import FrameSink
 
 if TYPE_CHECKING:
     from tests.conformance.conftest import Outcome
@@ -452,6 +453,38 @@ def test_cancelWhenClosed(pair: SessionPair, outcome: Watch) -> None:
     assert second.value is None
 
 
+class Listener:
+    """
+    Passes on what a codec says, and writes down the codes of go-aways.
+    """
+
+    def __init__(self, sink: FrameSink) -> None:
+        self.sink = sink
+        self.told: list[int] = []
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.sink, name)
+
+    def goAwayReceived(self, code: int) -> None:
+        self.told.append(code)
+        self.sink.goAwayReceived(code)
+
+
+def breakCodec(session: MuxProtocol, monkeypatch: pytest.MonkeyPatch) -> None:
+    """
+    Give a session a codec to which all that comes is an error.
+    """
+    codec = session.engine.codec
+    kind: Any = type(codec)
+
+    class Broken(kind):  # type: ignore[misc]
+        def receive(self, data: bytes) -> bytes:
+            raise ProtocolError("made up for the test")
+
+    broken = Broken(codec._role, codec._sink, codec.maxFrame)
+    monkeypatch.setattr(session.engine, "codec", broken)
+
+
 def test_peerBreaksTheProtocol(
     pair: SessionPair, outcome: Watch, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -465,22 +498,10 @@ def test_peerBreaksTheProtocol(
         server.transport.registerProducer(Producer(), True)
     opening = outcome(pair.server.openStream(Factory.forProtocol(Recorder)))
     ends = [outcome(each.whenClosed()) for each in (pair.server, pair.client)]
-    told: list[int] = []
-    if capabilities(pair).goAway:
-        codes = pair.client.engine.codec.goAwayCodes
-        sink = pair.client.engine.codec._sink
-        received = sink.goAwayReceived
-
-        def goAwayReceived(code: int) -> None:
-            told.append(code)
-            received(code)
-
-        monkeypatch.setattr(sink, "goAwayReceived", goAwayReceived, raising=True)
-
-    def receive(data: bytes) -> bytes:
-        raise ProtocolError("made up for the test")
-
-    monkeypatch.setattr(pair.server.engine.codec, "receive", receive)
+    codec = pair.client.engine.codec
+    listener = Listener(codec._sink)
+    monkeypatch.setattr(codec, "_sink", listener)
+    breakCodec(pair.server, monkeypatch)
     streams[0][0].transport.write(b"whatever")
     with Log() as lines:
         pair.pump()
@@ -499,7 +520,7 @@ def test_peerBreaksTheProtocol(
     assert len(ends[1].results) == 1
     assert len(opening.results) == 1
     if capabilities(pair).goAway:
-        assert told == [codes["protocol"]]
+        assert listener.told == [codec.goAwayCodes["protocol"]]
     # Whatever comes after that is not looked at.
     pair.server.dataReceived(b"more")
     pair.advance(CLOSE_TIMEOUT)

@@ -15,7 +15,7 @@ from tests.fuzz.frames import CodecMutator
 from tests.fuzz.inputs import CutInput, cutUp
 from tests.fuzz.target import Target, bounded
 from tests.fuzz.vectors import messages
-from tests.unit.wire.sinks import MOST_KEPT, Call, makeCodec, merged
+from tests.unit.wire.sinks import MOST_KEPT, Call, bytesKept, makeCodec, merged
 from twisted_mux.errors import ProtocolError
 from twisted_mux.wire import codecNamed, wireNames
 from twisted_mux.wire.base import Codec, Role
@@ -50,7 +50,7 @@ def decoded(
     except ProtocolError as caught:
         error = f"{type(caught).__name__}: {caught}"
     # What is kept is as much as it says.
-    kept = sum(len(each) for each in vars(reader).values() if isinstance(each, bytes))
+    kept = bytesKept(reader)
     assert error or kept <= MOST_KEPT, kept
     assert len(sink.calls) <= _CALLS * (size // _SHORTEST + 1)
     told = sum(len(call[2]) for call in sink.calls if call[0] == "payloadReceived")

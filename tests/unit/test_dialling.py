@@ -5,6 +5,7 @@ L{tests.unit.test_keeping_up}.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from itertools import islice
 from typing import Any
 
@@ -37,7 +38,8 @@ from twisted_mux.endpoints import (
 )
 from twisted_mux.errors import ConfigError, KeyInUse, KeysExhausted
 from twisted_mux.reasons import SessionLost, StreamRefused
-from twisted_mux.wire import wireNames
+from twisted_mux.wire import wireNames, wires
+from twisted_mux.wire.base import Key
 from twisted_mux.wire.yamux import YamuxCodec
 
 
@@ -421,12 +423,24 @@ def test_closedCarrier() -> None:
     assert sessionOf(again) is not sessionOf(peer)
 
 
+def limitIds(monkeypatch: pytest.MonkeyPatch, most: int) -> None:
+    """
+    Have yamux run out of ids after so many streams of a session.
+    """
+
+    class Short(YamuxCodec):
+        def keys(self) -> Iterator[Key]:
+            return islice(super().keys(), most)
+
+    codecs = {**wires(), "yamux": Short}
+    monkeypatch.setattr("twisted_mux.wire.wires", lambda: codecs)
+
+
 def test_idsUsedUp(monkeypatch: pytest.MonkeyPatch) -> None:
     """
     A stream for which there is no id any more gets one on another carrier.
     """
-    keys = YamuxCodec.keys
-    monkeypatch.setattr(YamuxCodec, "keys", lambda self: islice(keys(self), 2))
+    limitIds(monkeypatch, 2)
     net = Net()
     peers = [net.connected() for _ in range(5)]
     assert len({sessionOf(peer) for peer in peers}) == 3
@@ -440,7 +454,7 @@ def test_idsNeverThere(monkeypatch: pytest.MonkeyPatch) -> None:
     """
     Trying again is done once.
     """
-    monkeypatch.setattr(YamuxCodec, "keys", lambda self: iter(()))
+    limitIds(monkeypatch, 0)
     net = Net()
     deferred = net.connect()
     net.network.accept()

@@ -32,6 +32,7 @@ from collections.abc import Callable, Hashable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import ClassVar, Protocol
 
+from twisted_mux.compiling import mypyc_attr
 from twisted_mux.errors import NotSupported
 
 Key = Hashable
@@ -84,6 +85,7 @@ class Breach(enum.Enum):
     SESSION = "session"
 
 
+@mypyc_attr(native_class=False)
 @dataclass(frozen=True)
 class Capabilities:
     """
@@ -239,6 +241,7 @@ class Match(enum.Enum):
     YES = "yes"
 
 
+@mypyc_attr(allow_interpreted_subclasses=True)
 class Codec:
     """
     One side of one session's wire protocol: bytes to calls, requests to bytes.

@@ -33,6 +33,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import cast
 
+from twisted_mux.compiling import mypyc_attr
 from twisted_mux.errors import ConfigError, ProtocolError
 from twisted_mux.wire.base import (
     FRAMES_PER_TURN,
@@ -113,6 +114,7 @@ def _isText(data: bytes, cut: bool) -> bool:
     return not any(byte < 0x20 or byte == 0x7F for byte in data)
 
 
+@mypyc_attr(allow_interpreted_subclasses=True)
 class MplexCodec(Codec):
     """
     mplex 6.7.0.
@@ -260,8 +262,10 @@ class MplexCodec(Codec):
         taken = min(self._missing, len(data))
         self._missing -= taken
         if taken and not self._skip:
-            # Python copies no slice that is all of it.
-            self._sink.payloadReceived(self._key, data[:taken])
+            # Where this is compiled, a slice that is all of it is a copy, too.
+            self._sink.payloadReceived(
+                self._key, data[:taken] if taken < len(data) else data
+            )
         self._skip = self._skip and self._missing > 0
         return taken
 

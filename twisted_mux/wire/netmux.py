@@ -20,6 +20,7 @@ from __future__ import annotations
 
 from typing import ClassVar
 
+from twisted_mux.compiling import mypyc_attr
 from twisted_mux.errors import ProtocolError
 from twisted_mux.wire.base import Capabilities, Codec, Credit, FrameSink, Key, Role
 from twisted_mux.wire.yamux import ACK, DATA, FIN, PING, RST, SYN, HeaderCodec
@@ -29,6 +30,7 @@ INITIAL_WINDOW = 262144
 DEFAULT_MAX_FRAME = 65536
 
 
+@mypyc_attr(allow_interpreted_subclasses=True)
 class NetmuxCodec(HeaderCodec):
     """
     net-mux 1.0.

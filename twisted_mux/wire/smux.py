@@ -25,6 +25,7 @@ from dataclasses import replace
 from struct import Struct
 from typing import ClassVar, cast
 
+from twisted_mux.compiling import mypyc_attr
 from twisted_mux.errors import ProtocolError, VersionError
 from twisted_mux.wire.base import (
     FRAMES_PER_TURN,
@@ -50,6 +51,7 @@ _UPDATE_SIZE = _UPDATE.size
 INITIAL_WINDOW = 262144
 
 
+@mypyc_attr(allow_interpreted_subclasses=True)
 class _SmuxCodec(Codec):
     """
     What both versions share; L{version} is all that tells them apart.
@@ -182,6 +184,7 @@ class _SmuxCodec(Codec):
         return self._control(NOP, 0)
 
 
+@mypyc_attr(allow_interpreted_subclasses=True)
 class Smux1Codec(_SmuxCodec):
     """
     smux version 1: no credit.
@@ -204,6 +207,7 @@ class Smux1Codec(_SmuxCodec):
     )
 
 
+@mypyc_attr(allow_interpreted_subclasses=True)
 class Smux2Codec(_SmuxCodec):
     """
     smux version 2: cumulative credit.

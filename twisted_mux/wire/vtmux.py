@@ -23,6 +23,7 @@ from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_address
 from struct import Struct
 from typing import cast
 
+from twisted_mux.compiling import mypyc_attr
 from twisted_mux.errors import ConfigError
 from twisted_mux.wire.base import (
     FRAMES_PER_TURN,
@@ -73,6 +74,7 @@ def _automaticKey(address: IPv6Address) -> bytes:
     return address.packed + AUTOMATIC_PORT.to_bytes(2, "big")
 
 
+@mypyc_attr(allow_interpreted_subclasses=True)
 class VtmuxCodec(Codec):
     """
     vt-muxer 0.1.
@@ -159,7 +161,7 @@ class VtmuxCodec(Codec):
                     sink.payloadReceived(self._key, data)
                 return b""
             self._missing = 0
-            sink.payloadReceived(self._key, data[:offset])
+            sink.payloadReceived(self._key, data[:offset] if offset < end else data)
         payloadReceived = sink.payloadReceived
         unpack = _HEADER.unpack_from
         for _ in range(FRAMES_PER_TURN):

@@ -35,6 +35,7 @@ from functools import partial
 from struct import Struct
 from typing import ClassVar
 
+from twisted_mux.compiling import mypyc_attr
 from twisted_mux.errors import ProtocolError, VersionError
 from twisted_mux.wire.base import (
     FRAMES_PER_TURN,
@@ -59,6 +60,7 @@ _HEADER = Struct(">III")
 _HEADER_SIZE = _HEADER.size
 
 
+@mypyc_attr(allow_interpreted_subclasses=True)
 class HeaderCodec(Codec):
     """
     What the protocols with yamux's header share: finding the frames, checking
@@ -224,8 +226,8 @@ class HeaderCodec(Codec):
         if not self._missing:
             self._flags = 0
         if taken and flags != RST:
-            # Python copies no slice that is all of it.
-            self._sink.payloadReceived(key, data[:taken])
+            # Where this is compiled, a slice that is all of it is a copy, too.
+            self._sink.payloadReceived(key, data[:taken] if taken < len(data) else data)
         if flags == FIN and not self._missing:
             self._sink.endReceived(key)
         return taken
@@ -271,6 +273,7 @@ class HeaderCodec(Codec):
         return self._frame(GO_AWAY, 0, 0, code)
 
 
+@mypyc_attr(allow_interpreted_subclasses=True)
 class YamuxCodec(HeaderCodec):
     """
     yamux itself.
