@@ -3,7 +3,8 @@ A stream as a Twisted transport, as good as a TCP connection.
 
 L{StreamTransport} joins a stream of the engine with a protocol.  It owns what
 Twisted adds to a stream: the producer, the meaning of C{loseConnection}, who is
-told what in which order.  It refuses to know anything about windows, turns,
+told what in which order.  Which stream it is, its base says (L{StreamIdentity
+<twisted_mux.stream_identity.StreamIdentity>}).  It refuses to know anything about windows, turns,
 frames or wires: the engine's L{Stream<twisted_mux.engine.stream.Stream>} has
 those, and calls the protocol's C{dataReceived} itself.
 
@@ -45,6 +46,7 @@ from zope.interface import implementer
 
 from twisted_mux.interfaces import IStreamTransport
 from twisted_mux.reasons import SessionLost, StreamDropped, StreamReset
+from twisted_mux.stream_identity import StreamIdentity
 
 try:
     from twisted.internet.interfaces import ITLSTransport
@@ -68,7 +70,7 @@ def mustBeBytes(data: object) -> None:
 
 
 @implementer(IStreamTransport, ITCPTransport, IConsumer, IPushProducer, ILoggingContext)
-class StreamTransport:
+class StreamTransport(StreamIdentity):
     """
     See L{IStreamTransport} and the interfaces of Twisted that it provides.
 
@@ -85,13 +87,10 @@ class StreamTransport:
     """
 
     __slots__ = (
-        "__weakref__",
         "_aborting",
         "_keepAlive",
-        "_mux",
         "_noDelay",
         "_producerHolds",
-        "_stream",
         "_watcher",
         "_writeDisconnected",
         "_writeDisconnecting",
@@ -108,8 +107,6 @@ class StreamTransport:
     _log = Logger()
     #: Is it encrypted by L{startTLS}?
     TLS = False
-
-    _stream: Stream
 
     def __init__(
         self, mux: MuxProtocol, bufferSize: int, watcher: StreamWatcher | None = None
@@ -134,10 +131,6 @@ class StreamTransport:
         self.streamingProducer = False
         self.protocolName = b""
 
-    def __repr__(self) -> str:
-        state = "connected" if self.connected else "not connected"
-        return f"<{type(self).__name__} {self.wire} stream {self.streamId} {state}>"
-
     def attach(self, stream: Stream) -> None:
         """
         This is the stream.  To be called before anything else.
@@ -145,70 +138,7 @@ class StreamTransport:
         self._stream = stream
         stream.handler = self
 
-    @property
-    def engineStream(self) -> Stream:
-        """
-        The engine's stream.
-        """
-        return self._stream
-
-    # What IStreamTransport adds.
-
-    @property
-    def session(self) -> MuxProtocol:
-        """
-        The session that the stream belongs to.
-        """
-        return self._mux
-
-    @property
-    def wire(self) -> str:
-        """
-        The name of the wire protocol.
-        """
-        return self._mux.wire
-
-    @property
-    def streamId(self) -> str:
-        """
-        What the wire protocol calls the stream.
-        """
-        return self._mux.describeStream(self._stream)
-
-    @property
-    def name(self) -> bytes:
-        """
-        The name that the stream was opened with, or C{b""}.
-        """
-        return self._stream.name
-
-    @property
-    def address(self) -> tuple[str, int] | None:
-        """
-        The address that the stream was opened with, on wires that have such.
-        """
-        return self._mux.addressOfStream(self._stream)
-
-    @property
-    def opener(self) -> bool:
-        """
-        Did this side open the stream?
-        """
-        return not self._stream.inbound
-
-    @property
-    def bytesReceived(self) -> int:
-        """
-        Bytes of payload that have arrived.
-        """
-        return self._stream.bytesReceived
-
-    @property
-    def bytesSent(self) -> int:
-        """
-        Bytes of payload that have been handed to the carrier.
-        """
-        return self._stream.bytesSent
+    # The protocol may not be ready.
 
     def deferAccepting(self) -> None:
         """
@@ -223,23 +153,6 @@ class StreamTransport:
         self._mux.engine.table.pending.discard(self._stream)
 
     # For handshakes in front of the protocol (see twisted_mux.negotiation).
-
-    @property
-    def longestMessage(self) -> int:
-        """
-        How many bytes can be sent as one message, where frames are messages;
-        0 elsewhere.
-        """
-        codec = self._mux.engine.codec
-        return codec.maxFrame if codec.capabilities.messages else 0
-
-    @property
-    def payloadMissing(self) -> int:
-        """
-        How many bytes the message that is being delivered lacks, where frames
-        are messages; 0 elsewhere.
-        """
-        return self._mux.engine.codec.payloadMissing(self._stream.key)
 
     def unread(self, data: bytes) -> None:
         """
@@ -275,44 +188,6 @@ class StreamTransport:
     def protocol(self, protocol: IProtocol) -> None:
         receiver: Any = protocol
         self._stream.receiver = receiver
-
-    @property
-    def reactor(self) -> Any:
-        """
-        The reactor of the carrier.
-        """
-        return self._mux.reactor
-
-    def getHost(self) -> Any:
-        """
-        This side's address of the carrier.
-        """
-        return self._mux.hostAddress
-
-    def getPeer(self) -> Any:
-        """
-        The other side's address of the carrier.
-        """
-        return self._mux.peerAddress
-
-    def logPrefix(self) -> str:
-        """
-        As that of a TCP connection, with the stream's id for its number.
-        """
-        return self.prefixFor(self._stream.receiver)
-
-    def prefixFor(self, protocol: object) -> str:
-        """
-        L{logPrefix}, if that were the protocol.
-        """
-        if ILoggingContext.providedBy(protocol):
-            prefix = cast(Any, protocol).logPrefix()
-        else:
-            prefix = "-" if protocol is None else type(protocol).__name__
-        if not self._stream.inbound:
-            return f"{prefix},client"
-        host = getattr(self._mux.peerAddress, "host", self._mux.wire)
-        return f"{prefix},{self.streamId},{host}"
 
     # Writing.
 

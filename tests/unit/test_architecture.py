@@ -30,7 +30,14 @@ LAYERS = {
             ("config", "masking", "wire"),
             ("engine",),
             ("address", "admission", "carrier", "interfaces", "reasons", "statistics"),
-            ("mtls_handshake", "mtls_identity", "starttls", "tls_reasons", "transport"),
+            (
+                "mtls_handshake",
+                "mtls_identity",
+                "starttls",
+                "stream_identity",
+                "tls_reasons",
+                "transport",
+            ),
             ("driver", "negotiation", "opening", "protocol", "stream_endpoints"),
             (
                 "carrier_session",
