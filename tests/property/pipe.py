@@ -4,7 +4,7 @@ that is just a codec (L{Remote}), or two that are joined by a pipe that cuts,
 delays and coalesces bytes (L{Pipe}).
 
 No reactor, no clock: a test says what arrives, when, and how much of it.  A
-driver does what L{twisted_mux.protocol.MuxProtocol} does and no more, and checks
+driver does what L{twisted_mux.driver.Driver} does and no more, and checks
 what every driver may rely on.
 """
 

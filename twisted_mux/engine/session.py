@@ -3,7 +3,7 @@ One carrier being multiplexed: the table of streams, what is to be sent, and
 when something is due.
 
 B{Who drives it.}  A driver that owns the carrier and the clock
-(L{twisted_mux.protocol.MuxProtocol}, or thirty lines of anything else):
+(L{twisted_mux.driver.Driver}, or thirty lines of anything else):
 
   - it passes what the carrier delivers to L{Session.receive}, as long as
     L{Session.reading} says so;
