@@ -56,6 +56,31 @@ def test_reasons(pair: SessionPair) -> None:
         assert pair.client.wire in str(recorder.reason)
 
 
+def test_producerBehindAnAbort(pair: SessionPair) -> None:
+    """
+    A producer that is registered behind an abort is stopped with the rest; the
+    peer gets the end all the same, where it is told by one.
+    """
+
+    calls: list[str] = []
+
+    class Pulled:
+        def resumeProducing(self) -> None:
+            calls.append("resume")
+
+        def stopProducing(self) -> None:
+            calls.append("stop")
+
+    client, server = connect(pair)
+    client.transport.loseConnection()
+    client.transport.abortConnection()
+    client.transport.registerProducer(Pulled(), False)
+    pair.pump()
+    assert calls == ["resume", "stop"]
+    assert type(client.reason) is ConnectionAborted
+    assert server.gone
+
+
 def test_connectionLostRaises(pair: SessionPair, loggedErrors: LoggedErrors) -> None:
     """
     What C{connectionLost} or C{stopProducing} raises is logged, and everything

@@ -223,9 +223,10 @@ class Stream:
     def holdEnd(self) -> None:
         """
         Not yet, after all: what L{endWriting} asked for, if it has not been
-        taken.
+        taken.  The end of a stream that was reset is not called back.
         """
-        self.ending = False
+        if self.writable:
+            self.ending = False
 
     def pauseReading(self) -> None:
         """
