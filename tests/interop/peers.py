@@ -63,8 +63,8 @@ class Implementation:
 
     @ivar package: its name where it is published.
     @ivar argument: its name on the peer's command line.
-    @ivar wires: our names of the wires that it speaks, with the options that
-        make it do so.
+    @ivar wires: our names of the wires that it speaks, with the options that it
+        gets for each, unless a test says otherwise.
     """
 
     package: str
@@ -89,8 +89,13 @@ IMPLEMENTATIONS = {
     "go-yamux": Implementation(
         "github.com/libp2p/go-yamux/v5", GO, "go-yamux", {"yamux": {}}
     ),
+    # It resets streams whose readers take nothing for 5 s, which is not long for two
+    # processes beside others on one core.
     "go-mplex": Implementation(
-        "github.com/libp2p/go-mplex", GO, "mplex", {"mplex": {}}
+        "github.com/libp2p/go-mplex",
+        GO,
+        "mplex",
+        {"mplex": {"receive_timeout": 20_000}},
     ),
     "net-mux": Implementation("net-mux", RUST, "net-mux", {"netmux": {}}),
     "vt-muxer": Implementation("vt-muxer", RUST, "vt-muxer", {"vtmux": {}}),
