@@ -21,6 +21,7 @@ from tests.fuzz.minimise import minimise, stepsOf
 from tests.fuzz.target import Target, TooSlow, bounded
 from tests.fuzz.targets import CANARY, CORPUS, KEPT, WORK, inputs, store, targets
 from tests.fuzz.vectors import messages
+from twisted_mux.compiling import isCompiled
 from twisted_mux.engine.reader import Reader
 from twisted_mux.engine.session import Session
 from twisted_mux.engine.stream import Stream
@@ -148,6 +149,12 @@ def test_split(wire: str) -> None:
 
 # Targets find what they are for.
 
+#: What puts a fault into the code under test.
+OPEN = pytest.mark.skipif(
+    isCompiled(),
+    reason="compiled code looks up neither its methods nor further attributes",
+)
+
 
 def finding(target: Target, data: bytes) -> str:
     """
@@ -200,7 +207,7 @@ def _dependOnCuts(codec: Any, data: bytes) -> None:
     [
         (lambda codec, data: None, set()),
         (_raise, {"IndexError"}),
-        (_keepAll, {"AssertionError"}),
+        pytest.param(_keepAll, {"AssertionError"}, marks=OPEN),
         (_dependOnCuts, {"AssertionError"}),
     ],
 )
@@ -224,6 +231,7 @@ def _holdMore(reader: Any, *_: object) -> None:
     reader.held += 1
 
 
+@OPEN
 @pytest.mark.parametrize(
     ("owner", "method", "effect"),
     [
@@ -249,6 +257,7 @@ def test_sessionsFind(
     assert findsSomething(f"session-{wire}")
 
 
+@OPEN
 def test_sessionsFindWhatIsLost(monkeypatch: pytest.MonkeyPatch) -> None:
     """
     A stream that is not told of the end is found.
