@@ -459,6 +459,40 @@ def test_callsCancelled() -> None:
     assert not clock.getDelayedCalls()
 
 
+def test_carrierThatGoesOnWithinADelivery() -> None:
+    """
+    A carrier may take more, and deliver more, while a protocol is being called:
+    nothing gets out of order.
+    """
+    recorders: list[Recorder] = []
+
+    def build() -> Recorder:
+        recorders.append(Recorder(data=react))
+        return recorders[-1]
+
+    def react(recorder: Recorder) -> None:
+        if recorder.data == b"a":
+            cast(Any, recorders[1].transport).loseConnection()
+            mux.resumeProducing()
+            assert recorders[1].gone
+            mux.dataReceived(peer.payloadHeader(1, 1) + b"c")
+            mux.dataReceived(peer.payloadHeader(1, 1) + b"d")
+
+    clock = VirtualClock()
+    streams: Any = Factory.forProtocol(build)
+    mux = MuxFactory(streams, role="server", reactor=clock).buildProtocol(None)
+    mux.makeConnection(cast(Any, StringTransport()))
+    peer = codecNamed("yamux")(Role.CLIENT, RecordingSink(), 1000)
+    window = mux.config.window
+    mux.dataReceived(peer.encodeOpen(1, window, b"") + peer.encodeOpen(3, window, b""))
+    clock.settle()
+    mux.dataReceived(
+        (peer.payloadHeader(1, 1) + b"a") + peer.payloadHeader(1, 1) + b"b"
+    )
+    clock.settle()
+    assert recorders[0].data == b"abcd"
+
+
 # The log.
 
 

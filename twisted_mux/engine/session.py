@@ -220,9 +220,11 @@ class Session:
         for that, one after the other.
         """
         if self._outbox.done:
+            # A carrier may take more while a chunk is being read.
+            corked = self.corked
             self.corked = True
             self._outbox.settle()
-            self.corked = False
+            self.corked = corked
             if self._reader.deliverable or self._unread:
                 # Somebody resumed, or the carrier delivered, meanwhile.
                 self._wake(False)
