@@ -1,6 +1,6 @@
 """
-Builds the compiled wheel and runs the tests on it: C{compiled.py CHECKOUT SDIST WHEEL
-[TESTS...]}, with the sdist and the plain wheel of a release.
+Builds the compiled wheel and runs the tests on it: C{compiled.py CHECKOUT DIST
+[TESTS...]}, with the sdist and the plain wheel of a release in DIST.
 
  1. Built in a clean copy, which stays as it was, it holds what the plain wheel does and
     an extension module for each of the modules that are compiled, and nothing else.
@@ -164,20 +164,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """
     parser = argparse.ArgumentParser(description="Try the compiled wheel.")
     parser.add_argument("checkout", type=Path)
-    parser.add_argument("sdist", type=Path)
-    parser.add_argument("wheel", type=Path, help="the plain one")
+    parser.add_argument("dist", type=Path, help="has an sdist and a plain wheel")
     parser.add_argument("tests", nargs="*", default=TESTS, help="for pytest")
     options = parser.parse_args(arguments)
     if what := missing():
         print(f"not tried: there is {what}")
         return bool(os.environ.get("CI"))
     try:
-        said = attempt(
-            options.checkout.resolve(),
-            options.sdist.resolve(),
-            options.wheel.resolve(),
-            options.tests,
-        )
+        [sdist] = options.dist.resolve().glob("*.tar.gz")
+        [wheel] = options.dist.resolve().glob("*.whl")
+        said = attempt(options.checkout.resolve(), sdist, wheel, options.tests)
     except subprocess.CalledProcessError as error:
         print(f"FAILED: {error}\n{error.output}")
         return 1
