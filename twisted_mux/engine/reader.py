@@ -100,8 +100,9 @@ class Reader:
     # Payload.
 
     def payloadReceived(self, key: Key, data: bytes) -> None:
-        stream = self._streams.get(key)
-        if stream is None:
+        try:
+            stream = self._streams[key]
+        except KeyError:
             self._strayPayload(key, len(data))
             return
         credit = stream.receiveCredit - len(data)

@@ -96,14 +96,15 @@ class Scheduler:
         # How many in the ring were there before.
         older = len(busy)
         while filled < room:
-            early = bool(sparse)
-            if early:
+            if sparse:
+                early = True
                 stream = sparse.popleft()
                 ahead = stream.ahead
                 if ahead and ahead + stream.buffered > quantum:
                     stream.turn = BUSY
                     continue
             elif busy:
+                early = False
                 stream = busy.popleft()
                 older -= 1
                 if older < 0 and not stream.buffered and not stream.ending:
@@ -115,13 +116,15 @@ class Scheduler:
             else:
                 break
             length = stream.buffered
-            if length > quantum or (length > stream.sendCredit and length):
-                length = min(quantum, stream.usableCredit())
+            credit = stream.sendCredit
+            if length > quantum or (length > credit and length):
+                credit = stream.usableCredit()
+                length = min(quantum, credit)
                 if length <= 0:
                     stream.turn = IDLE
                     continue
             if length:
-                stream.sendCredit -= length
+                stream.sendCredit = credit - length
                 header = payloadHeader(stream.key, length)
                 out.append(header)
                 if stream.rest is None and length == stream.buffered:

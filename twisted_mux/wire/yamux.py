@@ -131,7 +131,7 @@ class HeaderCodec(Codec):
                     self._buffer = data[offset:]
                 return b""
             word, key, length = unpack(data, offset)
-            if word == plain and key and 0 < length <= longest:
+            if word == plain and key and length and length <= longest:
                 offset = start + length
                 if offset <= end:
                     payloadReceived(key, data[start:offset])
