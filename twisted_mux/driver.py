@@ -301,6 +301,10 @@ class Driver(Protocol):
             size = self._write(carrier.batch)
             room -= size if size > _LEAST_CHARGE else _LEAST_CHARGE
             engine.settle()
+            if engine.delivers:
+                # Who was waiting to write and reads on now comes next, not those
+                # who have more to write at once.  A turn is due.
+                break
         if (
             engine.reading is not carrier.reading
             and not self._ended

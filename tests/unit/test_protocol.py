@@ -22,7 +22,7 @@ from twisted_mux.errors import ProtocolError, UnknownWire
 from twisted_mux.factory import MuxFactory
 from twisted_mux.protocol import MuxProtocol
 from twisted_mux.testing import MemoryConnection, SessionPair, VirtualClock
-from twisted_mux.testing.conformance import Recorder
+from twisted_mux.testing.conformance import Producer, Recorder
 from twisted_mux.wire import codecNamed
 from twisted_mux.wire.base import Role
 
@@ -491,6 +491,40 @@ def test_carrierThatGoesOnWithinADelivery() -> None:
     )
     clock.settle()
     assert recorders[0].data == b"abcd"
+
+
+def test_whoReadsOnIsNext() -> None:
+    """
+    On a carrier that takes all, an echo that reads only as fast as it can write is
+    not held up by a producer that always has more: when its data is sent it reads
+    on before that one has written much.  (Otherwise what waits to be read stops the
+    carrier; and a peer that can't write then reads no more either, on a wire
+    without credit.)
+    """
+    size = 1024 * 1024
+    relay, bulk = Recorder(), Recorder()
+    protocols = [relay, bulk]
+    streams: Any = Factory.forProtocol(lambda: protocols.pop(0))
+    clock = VirtualClock()
+    mux = MuxFactory(streams, role="server", wire="smux1", reactor=clock).buildProtocol(
+        None
+    )
+    mux.makeConnection(cast(Any, StringTransport()))
+    peer = codecNamed("smux1")(Role.CLIENT, RecordingSink(), 32 * 1024)
+    mux.dataReceived(peer.encodeOpen(1, 0, b"") + peer.encodeOpen(3, 0, b""))
+    clock.settle()
+    relaying: Any = relay.transport
+    relaying.registerProducer(relaying, True)
+    relay.on["data"] = lambda _: relaying.write(bytes(16 * 1024))
+    sending: Any = bulk.transport
+    producer = Producer(resume=lambda: sending.write(bytes(16 * 1024)))
+    sending.registerProducer(producer, False)
+    frame = peer.payloadHeader(1, 16 * 1024) + bytes(16 * 1024)
+    mux.dataReceived(frame * (size // (16 * 1024)))
+    while relaying.bytesSent < size:
+        assert clock.turn()
+    assert sending.bytesSent <= size
+    mux.connectionLost(DONE)
 
 
 # The log.

@@ -11,7 +11,7 @@ that have been sending (C{busy}), and each gets one quantum at a time.
   - Busy streams take turns of at most a quantum each, in a ring.
   - A sparse stream that has sent all it had gets a place in the ring, without
     data, if there are busy ones.  Until its turn there comes it may go ahead of
-    the ring again and again, but with no more than a quantum altogether
+    the ring again and again, but with no more than L{_AHEAD} bytes altogether
     (C{Stream.ahead}); with more it waits for that turn.
   - A busy stream that has sent all it had waits for its next turn in any case.
 
@@ -19,7 +19,8 @@ The third rule is where this differs from fq_codel, in which a stream goes ahead
 once a round.  A round of packets is soon over; one of a hundred streams' frames
 is some megabytes, and an echo would wait for that each time.  If such a stream had
 no place in the ring, on the other hand, many small writes could starve the busy
-ones.
+ones; and if it could have a whole quantum ahead, one that sends in bulk in small
+pieces would get several times the share of one that does so in large ones.
 
 So each stream sends two quanta in a round at most, one ahead and one in its turn.
 No more than that of every other stream goes out before what a stream has just
@@ -39,6 +40,9 @@ if TYPE_CHECKING:
     from twisted_mux.engine.stream import Piece, Stream
     from twisted_mux.wire.base import Codec
 
+# Bytes that are small messages still, altogether.
+_AHEAD = 16 * 1024
+
 # Stream.turn: which queue a stream waits in.  An idle one may have its place in
 # the ring.
 IDLE, SPARSE, BUSY = range(3)
@@ -55,11 +59,12 @@ class Scheduler:
         their turn, and those that are C{ahead}.
     """
 
-    __slots__ = ("_quantum", "busy", "payloadHeader", "sparse")
+    __slots__ = ("_ahead", "_quantum", "busy", "payloadHeader", "sparse")
 
     def __init__(self, codec: Codec) -> None:
         self.payloadHeader = codec.headerMaker()
         self._quantum = codec.maxFrame
+        self._ahead = min(_AHEAD, codec.maxFrame)
         self.sparse: deque[Stream] = deque()
         self.busy: deque[Stream] = deque()
 
@@ -100,7 +105,7 @@ class Scheduler:
                 early = True
                 stream = sparse.popleft()
                 ahead = stream.ahead
-                if ahead and ahead + stream.buffered > quantum:
+                if ahead and ahead + stream.buffered > self._ahead:
                     stream.turn = BUSY
                     continue
             elif busy:

@@ -214,6 +214,13 @@ class Session:
         """
         return bool(self._outbox.waiting or self.sparse or self._busy)
 
+    @property
+    def delivers(self) -> bool:
+        """
+        Does a reader that goes on get something in the next turn?
+        """
+        return bool(self._reader.deliverable)
+
     def settle(self) -> None:
         """
         What L{takeOutput} took has been passed on: tell the streams that wait
