@@ -233,7 +233,7 @@ class StreamTransport(StreamIdentity):
         """
         if not self.connected or self.disconnecting or self._aborting:
             return
-        self._stream.pauseReading()
+        self._stream.stopReading()
         self.disconnecting = 1
         if self._writeDisconnected:
             self._lost(connectionDone)

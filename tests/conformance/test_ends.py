@@ -18,7 +18,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from tests.conformance.streams import Factory3, MakePair, capabilities, connect
 from twisted_mux.config import MuxConfig
 from twisted_mux.reasons import SessionLost, StreamReset
-from twisted_mux.testing import SessionPair
+from twisted_mux.testing import Link, SessionPair
 from twisted_mux.testing.conformance import (
     HalfCloser,
     Producer,
@@ -296,6 +296,59 @@ for name in wireNames():
     )
 # Not to be run itself.
 del StreamReentrancyTests, ReentrancyTests, SynchronousTestCase
+
+
+def test_closedAndStillSending(makePair: MakePair) -> None:
+    """
+    What arrives for who has closed, and still has something to send, is dropped,
+    like what waited for it before: it costs no memory, and holds up nobody else.
+    """
+    size = 300 * 1024
+    pair = makePair(clientConfig=MuxConfig(receiveBudget=size), link=Link(rate=100_000))
+    ends = [(Recorder(), Recorder()) for _ in range(3)]
+    for client, server in ends:
+        pair.connect(client, server)
+        pair.advance(1)
+        cast(Any, client.transport).pauseProducing()
+        cast(Any, server.transport).write(bytes(60_000))
+    pair.advance(1)
+    assert pair.client.engine.held >= 180_000
+    for client, server in ends:
+        cast(Any, client.transport).write(bytes(100_000))
+        cast(Any, client.transport).loseConnection()
+        cast(Any, server.transport).write(bytes(180_000))
+    assert pair.client.engine.held == 0
+    pair.advance(0.2)
+    assert not any(client.gone for client, _ in ends)
+    assert pair.client.engine.held == 0
+    assert pair.client.statistics().reading
+    pair.advance(30)
+    for client, server in ends:
+        assert client.received == b""
+        assert client.gone
+        assert server.received == bytes(100_000)
+
+
+def test_unreadByWhoCloses(pair: SessionPair) -> None:
+    """
+    What is given back in the same call in which the connection is closed is not
+    kept either.
+    """
+
+    def close(recorder: Recorder) -> None:
+        transport: Any = recorder.transport
+        transport.write(b"bye")
+        transport.loseConnection()
+        transport.unread(bytes(recorder.received))
+        recorder.note(f"{pair.client.engine.held} held")
+
+    client, server = Recorder(data=close), Recorder()
+    pair.connect(client, server)
+    pair.pump()
+    cast(Any, server.transport).write(b"rest")
+    pair.pump()
+    assert client.events == ["made", "data", "0 held", "lost"]
+    assert server.received == b"bye"
 
 
 def test_protocolIsGone(pair: SessionPair) -> None:

@@ -131,6 +131,10 @@ class Reader:
             )
         elif stream.handler is None:
             self._discard(stream)
+        elif stream.deaf:
+            if self._unbounded and stream.receiveCredit < stream.lowWater:
+                # There is no credit to run out of.
+                self.returnCredit(stream)
         else:
             self.held += stream.hold(data)
             if self._unbounded and stream.held > self._config.window:
@@ -235,7 +239,7 @@ class Reader:
         A reader gives back a part of what it was given.
         """
         stream.flowing = False
-        if data and stream.handler is not None:
+        if data and stream.handler is not None and not stream.deaf:
             self.held += stream.holdFirst(data)
         self.deliverLater(stream)
 

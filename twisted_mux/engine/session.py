@@ -475,6 +475,12 @@ class Session:
         # Credit comes with a chunk, behind which the driver sends anyway.
         self.scheduler.addBusy(stream)
 
+    def dropHeld(self, stream: Stream) -> None:
+        """
+        What waits for a stream's reader will not be wanted.
+        """
+        self._reader.dropHeld(stream)
+
     def deliverLater(self, stream: Stream) -> None:
         """
         A stream's reader wants what waits for it.

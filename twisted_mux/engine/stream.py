@@ -51,6 +51,7 @@ class Stream:
         the reader pauses, while chunks wait for it, before it was started and
         after it has left.
     @ivar reading: does the reader want more?
+    @ivar deaf: does the reader want nothing any more?
     @ivar held: bytes of payload that wait for the reader.
     @ivar backlogSize: what holding them costs, in bytes.
     @ivar buffered: bytes written and not yet sent.
@@ -69,6 +70,7 @@ class Stream:
         "ahead",
         "backlogSize",
         "buffered",
+        "deaf",
         "endWaits",
         "ending",
         "flowing",
@@ -114,6 +116,7 @@ class Stream:
         # Reading.
         self.flowing = False
         self.reading = True
+        self.deaf = False
         self.queued = False
         self.endWaits = False
         self.receiveCredit = receiveCredit
@@ -240,7 +243,7 @@ class Stream:
         Deliver again: what waits in the session's next turn, and never from
         within this call.
         """
-        if self.reading:
+        if self.reading or self.deaf:
             return
         self.reading = True
         if self.handler is None:
@@ -249,6 +252,17 @@ class Stream:
             self._session.deliverLater(self)
         elif self.state is State.OPEN or self.state is State.LOCAL_ENDED:
             self.flowing = not self.queued
+
+    def stopReading(self) -> None:
+        """
+        Deliver nothing any more: what waits and what still comes is dropped, and
+        the peer gets no more credit for it.  What was written is still sent.
+        """
+        self.deaf = True
+        self.reading = False
+        self.flowing = False
+        if self.backlogSize:
+            self._session.dropHeld(self)
 
     def unread(self, data: bytes) -> None:
         """

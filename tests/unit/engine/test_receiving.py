@@ -446,13 +446,18 @@ def test_narrowWindowIsTold(size: int) -> None:
 
 
 @uncredited
-def test_withoutCredit(wire: str) -> None:
+@pytest.mark.parametrize("deaf", [False, True])
+def test_withoutCredit(wire: str, deaf: bool) -> None:
     """
-    Where there is no credit gigabytes go through one stream.
+    Where there is no credit gigabytes go through one stream, whether its reader
+    wants them or nothing any more.
     """
     driver, remote = server(wire)
     user = remote.open()
     stream = user.stream
+    if deaf:
+        stream.stopReading()
+        stream.resumeReading()
     total = 0
     for _ in range(20):
         # As if so much had come.
@@ -462,7 +467,8 @@ def test_withoutCredit(wire: str) -> None:
         total += 1
         assert stream.receiveCredit == UNBOUNDED
     assert stream.bytesReceived == total > 2**31
-    assert user.received == b"x" * 20
+    assert user.received == (b"" if deaf else b"x" * 20)
+    assert driver.session.held == 0
     assert driver.error is None
 
 
