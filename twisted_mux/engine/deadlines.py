@@ -111,7 +111,7 @@ class Deadlines:
 
     def readerCaughtUp(self, stream: Stream) -> None:
         """
-        It does not, any more.
+        A stream's reader reads again: it has all its time when it stops anew.
         """
         self._slow.pop(stream, None)
 

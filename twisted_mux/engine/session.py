@@ -491,7 +491,7 @@ class Session:
 
     def wakeUp(self) -> None:
         """
-        Something has to be done that is no stream's affair.
+        There is something to do: in a turn, unless the driver looks for it anyway.
         """
         if not self.corked:
             self._wake(False)
