@@ -6,6 +6,7 @@ error without the test's leave.
 from __future__ import annotations
 
 import os
+import signal
 import unittest
 from collections.abc import Iterator
 
@@ -69,3 +70,15 @@ def loggedErrors(request: pytest.FixtureRequest) -> Iterator[LoggedErrors]:
             f"loggedErrors.flush(TheirType):\n{tracebacks}",
             pytrace=False,
         )
+
+
+@pytest.fixture(autouse=True, scope="module")
+def childrenAreNoticed() -> Iterator[None]:
+    """
+    Fails a module behind which the reactor no longer hears of the end of a child
+    process, for which later modules would wait.
+    """
+    before = signal.getsignal(signal.SIGCHLD)
+    yield
+    if before != signal.SIG_DFL and signal.getsignal(signal.SIGCHLD) != before:
+        pytest.fail("the handler of SIGCHLD has not been put back", pytrace=False)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import signal
 import warnings
 from collections.abc import Iterator
 from typing import Any, ClassVar, cast
@@ -56,6 +57,22 @@ def collected() -> Iterator[None]:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ResourceWarning)
         gc.collect()
+
+
+@pytest.fixture(autouse=True, scope="module")
+def signals() -> Iterator[None]:
+    """
+    Reactors that end take the process's signal handlers with them, and the descriptor
+    by which the reactor of the other tests hears of the end of a child.
+    """
+    kept = (signal.SIGCHLD, signal.SIGINT, signal.SIGTERM)
+    handlers = [(each, signal.getsignal(each)) for each in kept]
+    descriptor = signal.set_wakeup_fd(-1)
+    yield
+    for each, handler in handlers:
+        signal.signal(each, handler)
+    signal.siginterrupt(signal.SIGCHLD, False)
+    signal.set_wakeup_fd(descriptor)
 
 
 _EPOLL = "twisted.internet.epollreactor.EPollReactor"
