@@ -15,6 +15,18 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
 PEM = serialization.Encoding.PEM
+# Since Python 3.13 the standard library's clients insist on it.
+_SIGNS = x509.KeyUsage(
+    digital_signature=False,
+    content_commitment=False,
+    key_encipherment=False,
+    data_encipherment=False,
+    key_agreement=False,
+    key_cert_sign=True,
+    crl_sign=True,
+    encipher_only=False,
+    decipher_only=False,
+)
 
 
 class Authority:
@@ -39,6 +51,7 @@ class Authority:
         certificate = (
             issuer._builder(self._subject, self._key, (-1, 1))
             .add_extension(x509.BasicConstraints(ca=True, path_length=None), True)
+            .add_extension(_SIGNS, True)
             .sign(issuer._key, hashes.SHA256())
         )
         self.file.write_bytes(certificate.public_bytes(PEM))
@@ -70,6 +83,7 @@ class Authority:
         days: tuple[int, int] = (-1, 1),
         password: bytes | None = None,
         chain: Sequence[Authority] = (),
+        purpose: x509.ObjectIdentifier | None = None,
     ) -> Path:
         """
         A certificate.
@@ -79,6 +93,7 @@ class Authority:
         @param days: from when to when, from now.
         @param password: the key's.
         @param chain: authorities whose certificates go into the same file.
+        @param purpose: the only one that it is for.
         @return: the file with it and its key.
         """
         key = ec.generate_private_key(ec.SECP256R1())
@@ -86,6 +101,8 @@ class Authority:
         if names:
             alternatives = x509.SubjectAlternativeName([_alternative(n) for n in names])
             builder = builder.add_extension(alternatives, False)
+        if purpose is not None:
+            builder = builder.add_extension(x509.ExtendedKeyUsage([purpose]), False)
         certificate = builder.sign(self._key, hashes.SHA256())
         encryption: serialization.KeySerializationEncryption = (
             serialization.NoEncryption()

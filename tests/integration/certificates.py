@@ -1,20 +1,15 @@
 """
-An authority of our own, certificates of it for a server and a client, and the contexts
-of TLS that go with them.
+Certificates for a server and a client, both good, and the contexts of TLS that go with
+them.
 """
 
 from __future__ import annotations
 
-import datetime
-import ipaddress
 import ssl
 from pathlib import Path
 from typing import Any, cast
 
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
+from cryptography.x509.oid import ExtendedKeyUsageOID
 from twisted.internet.ssl import (
     Certificate,
     CertificateOptions,
@@ -22,6 +17,8 @@ from twisted.internet.ssl import (
     optionsForClientTLS,
     trustRootFromCertificates,
 )
+
+from tests.integration.authority import Authority
 
 #: The server's name in its certificate; it has the address as well.
 HOST = "localhost"
@@ -44,56 +41,14 @@ class Certificates:
     def __init__(self, folder: Path) -> None:
         self.folder = folder / "authorities"
         self.folder.mkdir()
-        self.authority = self.folder / "authority.pem"
-        self.serverKey = folder / "server-key.pem"
-        self.serverCertificate = folder / "server.pem"
-        self.clientKey = folder / "client-key.pem"
-        self.clientCertificate = folder / "client.pem"
-        key = ec.generate_private_key(ec.SECP256R1())
-        issuer = _name("authority of the tests")
-        constraints = x509.BasicConstraints(ca=True, path_length=0)
-        # Since Python 3.13 the standard library's clients insist on it.
-        usage = _signs()
-        authority = _certificate(
-            issuer, issuer, key, key, (constraints, True), (usage, True)
+        one = Authority(self.folder)
+        self.authority = one.file
+        server = one.issue(
+            HOST, (HOST, ADDRESS), purpose=ExtendedKeyUsageOID.SERVER_AUTH
         )
-        _writeCertificate(self.authority, authority)
-        names = x509.SubjectAlternativeName(
-            [x509.DNSName(HOST), x509.IPAddress(ipaddress.ip_address(ADDRESS))]
-        )
-        for keyPath, path, subject, purpose, extensions in (
-            (
-                self.serverKey,
-                self.serverCertificate,
-                HOST,
-                ExtendedKeyUsageOID.SERVER_AUTH,
-                [(names, False)],
-            ),
-            (
-                self.clientKey,
-                self.clientCertificate,
-                "client",
-                ExtendedKeyUsageOID.CLIENT_AUTH,
-                [],
-            ),
-        ):
-            own = ec.generate_private_key(ec.SECP256R1())
-            certificate = _certificate(
-                _name(subject),
-                issuer,
-                own,
-                key,
-                *extensions,
-                (x509.ExtendedKeyUsage([purpose]), False),
-            )
-            _writeCertificate(path, certificate)
-            keyPath.write_bytes(
-                own.private_bytes(
-                    serialization.Encoding.PEM,
-                    serialization.PrivateFormat.PKCS8,
-                    serialization.NoEncryption(),
-                )
-            )
+        client = one.issue("client", purpose=ExtendedKeyUsageOID.CLIENT_AUTH)
+        self.serverKey, self.serverCertificate = _apart(server, folder)
+        self.clientKey, self.clientCertificate = _apart(client, folder)
 
     @property
     def server(self) -> PrivateCertificate:
@@ -147,57 +102,18 @@ class Certificates:
         )
 
 
+def _apart(both: Path, folder: Path) -> tuple[Path, Path]:
+    """
+    Put a key and its certificate into a file each, in another folder.
+    """
+    certificate, begin, key = both.read_bytes().partition(b"-----BEGIN PRIVATE KEY")
+    both.unlink()
+    files = folder / f"{both.stem}-key.pem", folder / both.name
+    files[0].write_bytes(begin + key)
+    files[1].write_bytes(certificate)
+    return files
+
+
 def _pair(key: Path, certificate: Path) -> PrivateCertificate:
     pem = key.read_bytes() + certificate.read_bytes()
     return cast(PrivateCertificate, PrivateCertificate.loadPEM(pem))
-
-
-def _name(name: str) -> x509.Name:
-    return x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
-
-
-def _signs() -> x509.KeyUsage:
-    return x509.KeyUsage(
-        digital_signature=False,
-        content_commitment=False,
-        key_encipherment=False,
-        data_encipherment=False,
-        key_agreement=False,
-        key_cert_sign=True,
-        crl_sign=True,
-        encipher_only=False,
-        decipher_only=False,
-    )
-
-
-def _certificate(
-    subject: x509.Name,
-    issuer: x509.Name,
-    key: ec.EllipticCurvePrivateKey,
-    issuerKey: ec.EllipticCurvePrivateKey,
-    *extensions: tuple[x509.ExtensionType, bool],
-) -> x509.Certificate:
-    now = datetime.datetime.now(datetime.timezone.utc)
-    day = datetime.timedelta(days=1)
-    identifier = x509.SubjectKeyIdentifier.from_public_key(key.public_key())
-    issuerIdentifier = x509.AuthorityKeyIdentifier.from_issuer_public_key(
-        issuerKey.public_key()
-    )
-    builder = (
-        x509.CertificateBuilder()
-        .subject_name(subject)
-        .issuer_name(issuer)
-        .public_key(key.public_key())
-        .serial_number(x509.random_serial_number())
-        .not_valid_before(now - day)
-        .not_valid_after(now + day)
-        .add_extension(identifier, False)
-        .add_extension(issuerIdentifier, False)
-    )
-    for extension, critical in extensions:
-        builder = builder.add_extension(extension, critical)
-    return builder.sign(issuerKey, hashes.SHA256())
-
-
-def _writeCertificate(path: Path, certificate: x509.Certificate) -> None:
-    path.write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
