@@ -22,11 +22,14 @@ from typing import Any
 
 from tests.benchmarks.frame_cost import _Echo, chunks, session
 from twisted_mux.wire import codecNamed, wireNames
+from twisted_mux.wire.base import Codec
 
 #: Streams that echo.
 ACTIVE = 10
 #: Idle ones beside them.
 IDLE = (1, 10, 100, 1000, 10_000)
+# Frames of a chunk, for what one more of them takes: on 100 streams.
+_COUNTS = (400, 800)
 # How often the time is taken.
 _TIMES = 300
 
@@ -107,6 +110,33 @@ def work(wire: str, idle: int) -> Work:
     What is done for an echo beside so many idle streams.
     """
     return workOf(echoing(wire, idle))
+
+
+def frameWork(wire: str) -> tuple[float, float]:
+    """
+    What is done for one more small frame in a chunk, in and, as its echo, out again.
+
+    @return: calls, and instructions.
+    """
+    codec = codecNamed(wire)
+    few, many = (_echoed(codec, count) for count in _COUNTS)
+    more = _COUNTS[1] - _COUNTS[0]
+    calls = (many.calls - few.calls) / more
+    return calls, (many.instructions - few.instructions) / more
+
+
+def _echoed(codec: type[Codec], frames: int) -> Work:
+    mux, _, keys, reactor = session(codec, _Echo)
+    for stream in mux.engine.streams.values():
+        stream.permit(2**30)
+    (chunk,) = chunks(codec, keys, frames)
+
+    def echo() -> None:
+        mux.dataReceived(chunk)
+        reactor.advance(0)
+
+    echo()
+    return workOf(echo)
 
 
 def slowdown(wire: str, idle: int) -> float:

@@ -5,21 +5,30 @@ of times taken in turn in one process.
 
 from __future__ import annotations
 
+import os
 import platform
+import sys
 
 import pytest
 
 from tests.benchmarks.cases import CASES
 from tests.benchmarks.contestants import OURS, PEERS
 from tests.benchmarks.running import layouts, measure
-from tests.benchmarks.scaling import ACTIVE, slowdown, work
-from tests.benchmarks.targets import FRAME_COST_GATE, LINK_SHARE, WIRES
+from tests.benchmarks.scaling import ACTIVE, frameWork, slowdown, work
+from tests.benchmarks.targets import (
+    FRAME_CALLS,
+    FRAME_COST_GATE,
+    FRAME_INSTRUCTIONS,
+    LINK_SHARE,
+    WIRES,
+)
 from tests.benchmarks.virtual_link import (
     creditWires,
     slowWindow,
     steadyWindow,
     throughput,
 )
+from twisted_mux.compiling import isCompiled
 from twisted_mux.config import MuxConfig
 from twisted_mux.wire import codecNamed, wireNames
 
@@ -31,6 +40,8 @@ CPYTHON = pytest.mark.skipif(
 ROUND_TRIP = 0.1
 # Tries: what is wanted is the figure without the machine's noise.
 TRIES = 5
+# For what takes a second each, if need be.
+MORE_TRIES = 20
 WINDOW = MuxConfig().window
 #: By how much an echo may take longer beside 10,000 idle streams than beside one.
 NO_SLOWER = 1.5
@@ -86,7 +97,26 @@ def test_idleStreamsTakeNoTime(wire: str) -> None:
     assert any(slowdown(wire, 10_000) <= NO_SLOWER for _ in range(TRIES))
 
 
+@pytest.mark.skipif(
+    platform.python_implementation() != "CPython" or sys.version_info[:2] != (3, 11),
+    reason="the byte code counted is that of CPython 3.11",
+)
+@pytest.mark.skipif(isCompiled(), reason="compiled code has no byte code")
+@pytest.mark.parametrize("wire", WIRES)
+def test_frameWork(wire: str) -> None:
+    """
+    No more is done for a small frame than it takes.
+    """
+    calls, instructions = frameWork(wire)
+    assert 1 < calls <= FRAME_CALLS
+    assert 1 < instructions <= FRAME_INSTRUCTIONS
+
+
 @CPYTHON
+@pytest.mark.skipif(
+    "PYTEST_XDIST_WORKER" in os.environ,
+    reason="takes the time, with nothing beside it: without xdist, as .ci/run does",
+)
 @pytest.mark.parametrize("wire", WIRES)
 def test_frameCost(wire: str) -> None:
     """
@@ -96,5 +126,5 @@ def test_frameCost(wire: str) -> None:
     (layout,) = layouts(["one"])
     command = CASES["frame-cost"].command(PEERS[OURS])
     job = CASES["frame-cost"].job
-    costs = (measure(command, wire, job, layout)["best"] for _ in range(TRIES))
+    costs = (measure(command, wire, job, layout)["best"] for _ in range(MORE_TRIES))
     assert any(cost <= FRAME_COST_GATE for cost in costs)

@@ -80,6 +80,27 @@ def test_lateNews() -> None:
     assert client.events == events
 
 
+def test_writeAfterTheLoss() -> None:
+    """
+    What is written when the connection is lost is dropped, even if some of what was
+    written before is still to be sent.
+    """
+    pair = SessionPair("yamux")
+    client, server = connect(pair, HalfCloser(), Recorder())
+    written = b"x" * (pair.server.config.window + 1)
+    client.transport.pauseProducing()
+    server.transport.write(written)
+    pair.pump()
+    client.transport.loseWriteConnection()
+    pair.pump()
+    assert server.gone
+    assert server.transport.engineStream.writable
+    server.transport.write(b"late")
+    client.transport.resumeProducing()
+    pair.pump()
+    assert client.received == written
+
+
 def test_emptiedWithoutNeed() -> None:
     """
     That all was written is nothing to a push producer that was not paused.

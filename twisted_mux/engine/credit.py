@@ -56,6 +56,8 @@ from twisted_mux.errors import FlowControlError
 
 #: The "credit" of wires without credit, low enough to stay a small integer.
 UNBOUNDED = 2**30 - 1
+#: More than is ever left of any credit.
+NEVER = 2**60
 
 _COUNTER = 0x100000000
 _HALF_COUNTER = 0x80000000

@@ -4,8 +4,8 @@ The receiving rules: what each frame of the peer's does to which stream.
 L{Reader} is the sink of the session's codec.  The one method that counts is
 L{Reader.payloadReceived}: a look-up, a subtraction, a comparison, and the
 payload is with its reader.  Whatever is not ordinary shows in that one
-comparison (a stream that is not C{flowing}, or whose credit has sunk below its
-C{lowWater}), and is dealt with elsewhere.
+comparison (C{Stream.direct}: a stream that is not C{flowing}, or whose credit has
+sunk below its C{lowWater}), and is dealt with elsewhere.
 
 B{Nothing is delivered from within a request.}  What waits for a reader that
 resumes, and all that comes for a stream in the same chunk as its open, is
@@ -23,6 +23,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from twisted_mux.engine.credit import (
+    NEVER,
     UNBOUNDED,
     Tuner,
     addCredit,
@@ -107,7 +108,7 @@ class Reader:
             return
         credit = stream.receiveCredit - len(data)
         stream.receiveCredit = credit
-        if credit < stream.lowWater or not stream.flowing:
+        if credit < stream.direct:
             self._payloadAside(stream, data)
             return
         self.current = stream
@@ -209,7 +210,7 @@ class Reader:
         if not (stream.backlogSize or stream.endWaits):
             # As it is when a stream has just begun.
             if stream.reading and stream.handler is not None:
-                stream.flowing = stream.state in (State.OPEN, State.LOCAL_ENDED)
+                stream.flow()
             return 0
         given = 0
         while stream.reading and not stream.queued and stream.handler is not None:
@@ -224,7 +225,7 @@ class Reader:
                     stream.handler.streamEnded()
                     self._session.table.forsake(stream)
                 else:
-                    stream.flowing = stream.state in (State.OPEN, State.LOCAL_ENDED)
+                    stream.flow()
                 break
             self.held -= before - stream.backlogSize
             given += len(data)
@@ -238,7 +239,7 @@ class Reader:
         """
         A reader gives back a part of what it was given.
         """
-        stream.flowing = False
+        stream.direct = NEVER
         if data and stream.handler is not None and not stream.deaf:
             self.held += stream.holdFirst(data)
         self.deliverLater(stream)
@@ -286,6 +287,8 @@ class Reader:
                 self._session.codec.encodeCredit(stream.key, delta, consumed, window)
             )
         stream.lowWater = window - grantStep(window) + 1
+        if stream.flowing:
+            stream.direct = stream.lowWater
 
     def _widen(self, stream: Stream, tuner: Tuner) -> int:
         """
@@ -405,7 +408,7 @@ class Reader:
             self._breach(stream, self._capabilities.afterEnd, "ended twice")
             return
         deliver = stream.flowing
-        stream.flowing = False
+        stream.direct = NEVER
         if stream.state is not State.CLOSED:
             session.table.halfClosed(stream)
         elif self._streams.get(key) is stream:

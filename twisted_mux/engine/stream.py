@@ -15,7 +15,7 @@ from __future__ import annotations
 from collections import deque
 from typing import TYPE_CHECKING, TypeAlias
 
-from twisted_mux.engine.credit import UNBOUNDED, Tuner
+from twisted_mux.engine.credit import NEVER, UNBOUNDED, Tuner
 from twisted_mux.engine.scheduler import IDLE, SPARSE
 from twisted_mux.engine.states import Event, State, stateAfter
 
@@ -47,9 +47,9 @@ class Stream:
         the owner's alone to set and to clear.
     @ivar handler: who is told of the rest; C{None} once it has left.
     @ivar state: which directions have ended on the wire.
-    @ivar flowing: may payload be passed on the moment it comes?  False while
-        the reader pauses, while chunks wait for it, before it was started and
-        after it has left.
+    @ivar direct: payload is passed on the moment it comes if it leaves at least so
+        much credit: C{lowWater}, or L{NEVER} while the reader pauses, while chunks
+        wait for it, before it was started and after it has left.
     @ivar reading: does the reader want more?
     @ivar deaf: does the reader want nothing any more?
     @ivar held: bytes of payload that wait for the reader.
@@ -71,9 +71,9 @@ class Stream:
         "backlogSize",
         "buffered",
         "deaf",
+        "direct",
         "endWaits",
         "ending",
-        "flowing",
         "granted",
         "handler",
         "head",
@@ -114,7 +114,7 @@ class Stream:
         self.handler: StreamHandler | None = None
         self.state = State.OPEN
         # Reading.
-        self.flowing = False
+        self.direct = NEVER
         self.reading = True
         self.deaf = False
         self.queued = False
@@ -172,6 +172,13 @@ class Stream:
         return self.tuner.window if self.tuner is not None else self.granted
 
     @property
+    def flowing(self) -> bool:
+        """
+        May payload be passed on the moment it comes?
+        """
+        return self.direct != NEVER
+
+    @property
     def waiting(self) -> bool:
         """
         Does something wait for the reader?
@@ -194,7 +201,8 @@ class Stream:
         """
         if not data or not self.writable:
             return
-        if not self.buffered:
+        buffered = self.buffered
+        if not buffered:
             self.head = data
             self.buffered = len(data)
             if self.turn == IDLE:
@@ -205,12 +213,14 @@ class Stream:
                 if not session.corked:
                     session.wakeUp()
             return
-        if self.rest is None:
+        rest = self.rest
+        if rest is None:
             # Not a deque, which takes several times as long to make, before
             # one is needed: mostly all goes out at once.
-            self.rest = []
-        self.rest.append(data)
-        self.buffered += len(data)
+            self.rest = [data]
+        else:
+            rest.append(data)
+        self.buffered = buffered + len(data)
 
     def endWriting(self) -> None:
         """
@@ -236,7 +246,7 @@ class Stream:
         Deliver nothing more until L{resumeReading}; the end waits too.
         """
         self.reading = False
-        self.flowing = False
+        self.direct = NEVER
 
     def resumeReading(self) -> None:
         """
@@ -250,8 +260,16 @@ class Stream:
             return
         if self.backlogSize or self.endWaits:
             self._session.deliverLater(self)
-        elif self.state is State.OPEN or self.state is State.LOCAL_ENDED:
-            self.flowing = not self.queued
+        elif not self.queued:
+            self.flow()
+
+    def flow(self) -> None:
+        """
+        Nothing waits for the reader: from now on payload is passed on the moment it
+        comes, if there is still some to come.
+        """
+        if self.state is State.OPEN or self.state is State.LOCAL_ENDED:
+            self.direct = self.lowWater
 
     def stopReading(self) -> None:
         """
@@ -260,7 +278,7 @@ class Stream:
         """
         self.deaf = True
         self.reading = False
-        self.flowing = False
+        self.direct = NEVER
         if self.backlogSize:
             self._session.dropHeld(self)
 
@@ -284,7 +302,7 @@ class Stream:
         if self.writable and not self.ending:
             self.endWriting()
         self.handler = None
-        self.flowing = False
+        self.direct = NEVER
         self.wantsEmpty = False
         self._session.table.left(self)
 
@@ -295,7 +313,7 @@ class Stream:
         direction is ended, and what still comes is dropped.
         """
         self.handler = None
-        self.flowing = False
+        self.direct = NEVER
         self._session.table.drop(self)
 
     # What the scheduler calls.

@@ -29,6 +29,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from twisted_mux.engine.credit import NEVER
 from twisted_mux.engine.opener import Opener
 from twisted_mux.engine.scheduler import IDLE
 from twisted_mux.engine.states import Event, State
@@ -363,7 +364,7 @@ class StreamTable:
         """
         handler = stream.handler
         stream.handler = None
-        stream.flowing = False
+        stream.direct = NEVER
         self.drop(stream)
         if handler is not None:
             handler.streamLost(error)
@@ -394,7 +395,8 @@ class StreamTable:
                 self.opener.refused += 1
         self._reader.dropHeld(stream)
         stream.discardOutput()
-        stream.flowing = stream.endWaits = False
+        stream.direct = NEVER
+        stream.endWaits = False
         stream.handler = None
         self.remove(stream)
 
@@ -428,7 +430,8 @@ class StreamTable:
         for stream in streams:
             handler = stream.handler
             stream.handler = None
-            stream.flowing = stream.endWaits = False
+            stream.direct = NEVER
+            stream.endWaits = False
             stream.advance(Event.LOSE)
             stream.discardOutput()
             self._reader.held -= stream.dropHeld()
