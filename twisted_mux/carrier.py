@@ -31,12 +31,20 @@ makes it less than either at once, for a while.  What is written in one call gro
 shrinks with it: half of what the kernel is given, so that the call costs little beside
 the data.
 
+B{A peer on the same machine} may be waiting for this very processor, with the small
+message already there: what it has not read is no longer unsent, so nothing holds the
+sender up until a window is full or its time slice is over.  So it lets others have a turn
+when a small message has gone before bulk data.  That is one system call, which returns at
+once if nobody waits.  Where somebody does, the slowest messages are three times as fast,
+and the bulk data beside them loses a third of its rate to the changes of process.
+
 B{Reading} is done in larger portions while chunks come in that are as large as
 they can be.  Small messages don't pay for a large buffer then.
 """
 
 from __future__ import annotations
 
+import os
 import socket
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, cast
@@ -76,6 +84,8 @@ _MIXED_BACKLOG = 64 * 1024
 _LARGE_PIECE = 4096
 # What the system takes in one call (C{IOV_MAX} is 1024 nearly everywhere).
 _MOST_PIECES = 512
+# Lets another process have the processor, if one waits for it.
+_yieldProcessor: Callable[[], object] = getattr(os, "sched_yield", lambda: None)
 #: C{socket.TCP_NOTSENT_LOWAT}, which Python has from 3.12 on; Linux's number.
 _NOTSENT_LOWAT = getattr(
     socket, "TCP_NOTSENT_LOWAT", 25 if hasattr(socket, "TCP_CORK") else None
@@ -204,6 +214,8 @@ class SocketCarrier(Carrier):
         # What somebody else has written says nothing of how fast the kernel is.
         self._fullAt = float("-inf")
         self._mixedUntil = 0.0
+        self._near = _isNear(transport.getHandle())
+        self._yields = False
         self._tunes = ITCPTransport.providedBy(transport) and _NOTSENT_LOWAT is not None
         self._allow(_LEAST_BACKLOG)
 
@@ -234,6 +246,9 @@ class SocketCarrier(Carrier):
             if sent == size:
                 if size >= self.batch < BATCH:
                     self._seeMixed()
+                if self._yields:
+                    self._yields = False
+                    _yieldProcessor()
                 return
             if data is None:
                 data = b"".join(pieces)
@@ -241,6 +256,8 @@ class SocketCarrier(Carrier):
                 data = data[sent:]
         else:
             data = b"".join(pieces)
+        # Who waits for the kernel does not keep others from the processor.
+        self._yields = False
         if not self.full:
             self.full = True
             self._fullAt = self._seconds()
@@ -255,6 +272,7 @@ class SocketCarrier(Carrier):
             self.burst = min(self._turnBytes, _MIXED_BURST)
             self._allow(_MIXED_BACKLOG)
         self._mixedUntil = now + _MIXED
+        self._yields = self._near
 
     def _seeMixed(self) -> None:
         """
@@ -332,6 +350,18 @@ class SocketCarrier(Carrier):
         size = self._transport.bufferSize
         self.fullChunk = size if size < self._readSize else float("inf")
         self.smallChunk = size // 4 if size > self._plainSize else 0
+
+
+def _isNear(handle: socket.socket) -> bool:
+    """
+    Is a process of this machine at the other end?
+    """
+    if handle.family == getattr(socket, "AF_UNIX", None):
+        return True
+    try:
+        return bool(handle.getsockname()[0] == handle.getpeername()[0])
+    except OSError:
+        return False
 
 
 def _sendPieces(handle: socket.socket, pieces: list[Piece]) -> int | None:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import select
 import socket
+import struct
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from typing import Any, cast
@@ -56,11 +57,16 @@ class Link:
     A connection of Twisted's over real TCP, and its peer's socket.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, host: str = "127.0.0.1") -> None:
+        """
+        @param host: where it comes from.
+        """
         with socket.create_server(("127.0.0.1", 0)) as server:
             # Not growing, so that 4 MiB are always more than both ends take.
             server.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 128 * KIB)
-            self.socket = socket.create_connection(server.getsockname())
+            self.socket = socket.create_connection(
+                server.getsockname(), source_address=(host, 0)
+            )
             self.peer, _ = server.accept()
         self.peer.setblocking(False)
         self.reactor = MemoryReactorClock()
@@ -132,6 +138,13 @@ class Link:
         """
         return self.socket.getsockopt(socket.IPPROTO_TCP, LOWAT)
 
+    def close(self) -> None:
+        """
+        Close both ends.
+        """
+        self.peer.close()
+        self.socket.close()
+
 
 @pytest.fixture
 def link() -> Iterator[Link]:
@@ -140,8 +153,7 @@ def link() -> Iterator[Link]:
     """
     link = Link()
     yield link
-    link.peer.close()
-    link.socket.close()
+    link.close()
 
 
 def pieces(size: int, each: int) -> list[Any]:
@@ -397,6 +409,98 @@ def test_mixedNoMore(link: Link) -> None:
     assert carrier.burst == BURST
     assert link.backlog == 128 * KIB
     assert len(link.all(64 * KIB + 64)) == 64 * KIB + 64
+
+
+@pytest.fixture
+def yields(monkeypatch: pytest.MonkeyPatch) -> list[None]:
+    """
+    Has an item for each time that the processor was left to others.
+    """
+    times: list[None] = []
+    monkeypatch.setattr(carrierModule, "_yieldProcessor", lambda: times.append(None))
+    return times
+
+
+def test_peerGetsTheProcessor(link: Link, yields: list[None]) -> None:
+    """
+    A peer of the same machine gets a turn when a small message that went before bulk
+    data has been sent, once for each.
+    """
+    carrier = link.carry()
+    carrier.write([b"x"], 1)
+    assert not yields
+    for count in (1, 2):
+        carrier.overtaken(link.reactor.seconds())
+        assert len(yields) == count - 1
+        carrier.write([b"x"], 1)
+        carrier.write([b"x"], 1)
+        assert len(yields) == count
+
+
+def test_noProcessorForWhoWaits(link: Link, yields: list[None]) -> None:
+    """
+    Not if the kernel is full, as the process waits anyway; nor later, for that.
+    """
+    carrier = link.carry()
+    carrier.overtaken(link.reactor.seconds())
+    size = 4 * 2**20
+    carrier.write([bytes(size)], size)
+    link.all(size)
+    link.turn()
+    assert link.producer.events == ["pause", "resume"]
+    carrier.write([b"x"], 1)
+    assert not yields
+
+
+def test_otherMachinesHaveTheirOwn(yields: list[None]) -> None:
+    """
+    For a peer of another machine nothing is given up.
+    """
+    link = Link("127.0.0.2")
+    carrier = link.carry()
+    carrier.overtaken(link.reactor.seconds())
+    carrier.write([b"x"], 1)
+    assert not yields
+    link.close()
+
+
+def test_goneBefore(link: Link) -> None:
+    """
+    A connection whose peer has gone before the session began, so that nobody can tell
+    any more where that was, makes a carrier all the same.
+    """
+    link.peer.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    link.peer.close()
+    with pytest.raises(OSError):
+        link.socket.getpeername()
+    carrier = carrierOf(
+        cast(ITransport, link.connection),
+        cast(Any, link.producer),
+        BURST,
+        READ_SIZE,
+        link.reactor.seconds,
+    )
+    assert isinstance(carrier, SocketCarrier)
+    assert not carrier.full
+
+
+def test_peerBehindAUnixSocket(yields: list[None]) -> None:
+    """
+    A Unix socket leads to the same machine.
+    """
+    mine, other = socket.socketpair()
+    connection = Connection(mine, Protocol(), cast(Any, MemoryReactorClock()))
+    connection.connected = True
+    carrier = carrierOf(
+        cast(ITransport, connection), cast(Any, Producer()), BURST, READ_SIZE, lambda: 0
+    )
+    carrier.start()
+    connection.doWrite()
+    carrier.overtaken(0)
+    carrier.write([b"x"], 1)
+    assert len(yields) == 1
+    mine.close()
+    other.close()
 
 
 def test_withoutTheOption(link: Link, monkeypatch: pytest.MonkeyPatch) -> None:
