@@ -214,7 +214,7 @@ class MuxProtocol(Driver):
             return fail()
         deferred = opening.deferred
         assert deferred is not None, "nobody knows of it yet"
-        if not self.over and (self._waiting or not self.engine.mayOpen):
+        if (self._waiting or not self.engine.mayOpen) and self.takesStreams:
             self._waiting.append(opening)
         else:
             opening.send(self._waitsForAck)
@@ -266,6 +266,7 @@ class MuxProtocol(Driver):
         self.engine.drain(
             self._seconds(), self.config.drainTimeout if seconds is None else seconds
         )
+        self._failWaiting()
         return self.whenClosed()
 
     def abort(self) -> None:
@@ -392,8 +393,13 @@ class MuxProtocol(Driver):
         self.later(self._sendWaiting)
 
     def _sendWaiting(self) -> None:
-        while self._waiting and self.engine.mayOpen:
+        # Where none can be opened any more they hear why.
+        while self._waiting and (self.engine.mayOpen or not self.takesStreams):
             self._waiting.popleft().send(self._waitsForAck)
+
+    def _failWaiting(self) -> None:
+        if self._waiting:
+            self.later(self._sendWaiting)
 
     def limitReached(self, error: LimitExceeded) -> None:
         """
@@ -441,6 +447,7 @@ class MuxProtocol(Driver):
             session=self.describe(),
             code=self.describeCode(code),
         )
+        self._failWaiting()
 
     def sessionEnded(self, error: MuxError | None) -> None:
         """

@@ -278,6 +278,46 @@ def test_openWhileClosing(pair: SessionPair, outcome: Watch) -> None:
     result.failed(SessionClosed)
 
 
+def test_closeWhileOpeningsWait(makePair: MakePair, outcome: Watch) -> None:
+    """
+    Openings that wait for earlier ones to be acknowledged hear at once that the
+    session is closing, not when it has closed; so do those that come behind them.
+    """
+    pair = makePair(clientConfig=MuxConfig(maxUnacknowledged=1))
+    connect(pair)
+    pair.carrier.stall()
+    first, second = (
+        outcome(pair.client.openStream(Factory.forProtocol(Recorder))) for _ in range(2)
+    )
+    waits = not pair.client.engine.mayOpen
+    assert waits is capabilities(pair).ack
+    pair.client.close()
+    third = outcome(pair.client.openStream(Factory.forProtocol(Recorder)))
+    pair.pump()
+    third.failed(SessionClosed)
+    if waits:
+        second.failed(SessionClosed)
+    assert isinstance(first.value, Recorder)
+
+
+def test_peerLeavesWhileOpeningsWait(makePair: MakePair, outcome: Watch) -> None:
+    """
+    So do they when the peer says that it takes no more streams.
+    """
+    pair = makePair(clientConfig=MuxConfig(maxUnacknowledged=1))
+    connect(pair)
+    if not capabilities(pair).goAway:
+        return
+    pair.carrier.stall()
+    outcome(pair.client.openStream(Factory.forProtocol(Recorder)))
+    waiting = outcome(pair.client.openStream(Factory.forProtocol(Recorder)))
+    codec = pair.server.engine.codec
+    pair.client.dataReceived(codec.encodeGoAway(codec.goAwayCodes["normal"]))
+    pair.pump()
+    assert not pair.client.over
+    waiting.failed(SessionClosed)
+
+
 def test_peerIsTold(makePair: MakePair, outcome: Watch) -> None:
     """
     Where the wire has a go-away that leaves streams alone, the peer opens no

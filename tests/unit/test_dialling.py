@@ -36,7 +36,7 @@ from twisted_mux.endpoints import (
     MuxClientEndpoint,
     MuxServerEndpoint,
 )
-from twisted_mux.errors import ConfigError, KeyInUse, KeysExhausted
+from twisted_mux.errors import ConfigError, KeyInUse, KeysExhausted, SessionClosed
 from twisted_mux.reasons import SessionLost, StreamRefused
 from twisted_mux.wire import wireNames, wires
 from twisted_mux.wire.base import Key
@@ -563,7 +563,7 @@ def test_closedOnPurpose() -> None:
     net.network.connections[0].cut()
     net.clock.settle()
     assert failureOf(opening).check(SessionLost)
-    assert failureOf(waiting).check(SessionLost)
+    assert failureOf(waiting).check(SessionClosed)
     assert resultOf(closed) is None
     assert not net.network.dials
 

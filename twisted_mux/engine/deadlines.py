@@ -274,10 +274,15 @@ class Deadlines:
 
     def _checkStreams(self, now: float) -> None:
         session = self._session
+        # As long as we do not read, what we wait for may have come.
+        deaf = not session.reading
         for stream in self._opening.expired(now):
-            self._lose(stream, self._opening, "openTimeout", "not acknowledged in")
+            if deaf:
+                self._opening.start(stream, now)
+            else:
+                self._lose(stream, self._opening, "openTimeout", "not acknowledged in")
         for stream in self._lingering.expired(now):
-            if self._moved(stream):
+            if deaf or self._moved(stream):
                 self.lingers(stream, now)
             else:
                 session.table.giveUp(stream)
@@ -286,7 +291,7 @@ class Deadlines:
                 error = f"its reader left {stream.held} bytes for"
                 self._lose(stream, self._slow, "slowReaderGrace", error)
         for stream in self._halfClosed.expired(now):
-            if self._moved(stream):
+            if deaf or self._moved(stream):
                 self.halfClosed(stream, now)
             else:
                 error = "half-closed, and nothing moved in"

@@ -100,8 +100,9 @@ class Opener:
 
     def _nextKey(self) -> Key:
         streams = self._session.streams
+        owed = self._session.table.owed
         for key in self._keys:
-            if key not in streams:
+            if key not in streams and key not in owed:
                 return key
         self.exhausted = True
         raise KeysExhausted(

@@ -654,6 +654,42 @@ def test_slowReadersThatHaveGone() -> None:
     driver.assertIdle()
 
 
+@pytest.mark.parametrize(
+    ("limit", "options"),
+    [
+        ("openTimeout", {"opening": "ack"}),
+        ("lingerTimeout", {}),
+        ("halfClosedTimeout", {}),
+    ],
+)
+def test_timesWhileWeDoNotRead(limit: str, options: dict[str, object]) -> None:
+    """
+    No stream is given up for want of something that may have come, as long as we do not
+    read; it has its time afterwards.
+    """
+    config = quiet(receiveBudget=1000, **{limit: 30}, **options)
+    driver = Driver("yamux", Role.CLIENT, config)
+    remote = Remote(driver)
+    full = remote.open()
+    waiting = driver.open()
+    driver.run()
+    if limit == "halfClosedTimeout":
+        waiting.stream.endWriting()
+    if limit == "lingerTimeout":
+        waiting.stream.leave()
+    driver.run()
+    full.stream.pauseReading()
+    remote.send(remote.data(full.stream.key, bytes(1000)))
+    assert not driver.session.reading
+    driver.advance(1000)
+    assert waiting.stream.key in driver.session.streams
+    full.stream.resumeReading()
+    driver.run()
+    driver.advance(60)
+    assert waiting.stream.key not in driver.session.streams
+    assert driver.error is None
+
+
 def test_aTickThatIsEarly() -> None:
     """
     A tick before anything is due, or without any request, does no harm.

@@ -1188,6 +1188,21 @@ def test_owedEndsAreBounded() -> None:
     assert len(driver.opened) == 1
 
 
+def test_owedKeysAreNotUsed() -> None:
+    """
+    A key of ours with which the peer opened a stream that was refused is given to no
+    stream of ours while its end is still to come.
+    """
+    driver, remote = server("vtmux", maxStreams=1)
+    codec = driver.session.codec
+    keys = type(codec).keys(codec)
+    first, second = next(keys), next(keys)
+    remote.open()
+    remote.send(remote.opening(first))
+    assert list(driver.session.table.owed) == [first]
+    assert driver.open().stream.key == second
+
+
 @resetting
 def test_refusedByTheApplicationLater(wire: str) -> None:
     """
