@@ -15,7 +15,8 @@ import argparse
 import gc
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from types import FrameType
 from typing import Any
@@ -68,18 +69,32 @@ def workOf(function: Callable[[], object]) -> Work:
         return trace
 
     before = sys.getprofile(), sys.gettrace()
-    # One after the other, or they would count each other.
-    sys.setprofile(profile)
-    try:
-        function()
-    finally:
-        sys.setprofile(before[0])
-    sys.settrace(trace)
-    try:
-        function()
-    finally:
-        sys.settrace(before[1])
+    with _noCollector():
+        # One after the other, or they would count each other.
+        sys.setprofile(profile)
+        try:
+            function()
+        finally:
+            sys.setprofile(before[0])
+        sys.settrace(trace)
+        try:
+            function()
+        finally:
+            sys.settrace(before[1])
     return Work(calls, instructions)
+
+
+@contextmanager
+def _noCollector() -> Iterator[None]:
+    """
+    What the garbage collector does, and who hears of it (hypothesis does), is nobody's
+    turn's affair.
+    """
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.enable()
 
 
 def echoing(wire: str, idle: int) -> Callable[[], None]:
@@ -147,16 +162,12 @@ def slowdown(wire: str, idle: int) -> float:
     echoes = echoing(wire, 1), echoing(wire, idle)
     best = [float("inf"), float("inf")]
     gc.collect()
-    # It walks over all that there is, which is nobody's turn's affair.
-    gc.disable()
-    try:
+    with _noCollector():
         for _ in range(_TIMES):
             for each, echo in enumerate(echoes):
                 began = time.process_time()
                 echo()
                 best[each] = min(best[each], time.process_time() - began)
-    finally:
-        gc.enable()
     return best[1] / best[0]
 
 

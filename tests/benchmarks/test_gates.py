@@ -5,6 +5,7 @@ of times taken in turn in one process.
 
 from __future__ import annotations
 
+import gc
 import os
 import platform
 import sys
@@ -14,7 +15,7 @@ import pytest
 from tests.benchmarks.cases import CASES
 from tests.benchmarks.contestants import OURS, PEERS
 from tests.benchmarks.running import layouts, measure
-from tests.benchmarks.scaling import ACTIVE, frameWork, slowdown, work
+from tests.benchmarks.scaling import ACTIVE, frameWork, slowdown, work, workOf
 from tests.benchmarks.targets import (
     FRAME_CALLS,
     FRAME_COST_GATE,
@@ -85,6 +86,33 @@ def test_idleStreamsTakeNoWork(wire: str) -> None:
     assert few.calls > ACTIVE
     assert few.instructions > few.calls
     assert work(wire, 10_000) == few
+
+
+@CPYTHON
+def test_collectorIsNotCounted() -> None:
+    """
+    When the garbage collector runs does not depend on what is done in a turn alone, and
+    others, hypothesis among them, have themselves called then.
+    """
+
+    def littering() -> None:
+        assert [[] for _ in range(100)]
+
+    def heard(phase: str, details: dict[str, int]) -> None:
+        heardOf.append(len(phase))
+
+    heardOf: list[int] = []
+    quiet = workOf(littering)
+    threshold = gc.get_threshold()
+    gc.callbacks.append(heard)
+    gc.set_threshold(1)
+    try:
+        littering()
+        assert heardOf
+        assert workOf(littering) == quiet
+    finally:
+        gc.set_threshold(*threshold)
+        gc.callbacks.remove(heard)
 
 
 @CPYTHON
