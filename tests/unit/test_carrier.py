@@ -421,34 +421,43 @@ def yields(monkeypatch: pytest.MonkeyPatch) -> list[None]:
     return times
 
 
+def write(carrier: Carrier, size: int) -> None:
+    """
+    Write so many bytes.
+    """
+    carrier.write([bytes(size)], size)
+
+
 def test_peerGetsTheProcessor(link: Link, yields: list[None]) -> None:
     """
-    A peer of the same machine gets a turn when a small message that went before bulk
-    data has been sent, once for each.
+    A peer of the same machine gets a turn after each batch of bulk data, as long as small
+    messages go before it.
     """
     carrier = link.carry()
-    carrier.write([b"x"], 1)
+    write(carrier, 32 * KIB)
     assert not yields
+    carrier.overtaken(link.reactor.seconds())
     for count in (1, 2):
-        carrier.overtaken(link.reactor.seconds())
-        assert len(yields) == count - 1
-        carrier.write([b"x"], 1)
-        carrier.write([b"x"], 1)
+        write(carrier, 64)
+        write(carrier, 32 * KIB)
         assert len(yields) == count
+        link.received()
+    link.reactor.advance(1)
+    write(carrier, 32 * KIB)
+    yields.clear()
+    link.received()
+    write(carrier, 32 * KIB)
+    assert not yields
 
 
 def test_noProcessorForWhoWaits(link: Link, yields: list[None]) -> None:
     """
-    Not if the kernel is full, as the process waits anyway; nor later, for that.
+    Not if the kernel is full, as the process waits anyway.
     """
     carrier = link.carry()
     carrier.overtaken(link.reactor.seconds())
-    size = 4 * 2**20
-    carrier.write([bytes(size)], size)
-    link.all(size)
-    link.turn()
-    assert link.producer.events == ["pause", "resume"]
-    carrier.write([b"x"], 1)
+    write(carrier, 4 * 2**20)
+    assert link.producer.events == ["pause"]
     assert not yields
 
 
@@ -459,7 +468,7 @@ def test_otherMachinesHaveTheirOwn(yields: list[None]) -> None:
     link = Link("127.0.0.2")
     carrier = link.carry()
     carrier.overtaken(link.reactor.seconds())
-    carrier.write([b"x"], 1)
+    write(carrier, 32 * KIB)
     assert not yields
     link.close()
 
@@ -497,7 +506,7 @@ def test_peerBehindAUnixSocket(yields: list[None]) -> None:
     carrier.start()
     connection.doWrite()
     carrier.overtaken(0)
-    carrier.write([b"x"], 1)
+    write(carrier, 32 * KIB)
     assert len(yields) == 1
     mine.close()
     other.close()
