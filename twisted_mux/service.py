@@ -28,6 +28,7 @@ import os
 import signal
 import sys
 from collections.abc import Callable, Hashable
+from dataclasses import replace
 from typing import Any
 
 from twisted.application.service import Service
@@ -260,7 +261,9 @@ class TunnelService(Service):
                 complaint=complaint,
             )
             return
-        self.config = config
+        if config.status != self.config.status:
+            self._log.warn("the status page stays as it was: that needs a restart")
+        self.config = replace(config, status=self.config.status)
         removed = await self._remove({each.name: each for each in config.tunnels})
         counts = {"added": 0, "changed": 0, "unchanged": 0, "failed": 0}
         for tunnel in config.tunnels:

@@ -24,11 +24,13 @@ from twisted_mux.service import TunnelService
 from twisted_mux.tunnel_config import (
     DRAIN,
     BadConfig,
+    StatusPage,
     Tunnel,
     TunnelConfig,
     checkTunnel,
     readConfig,
 )
+from twisted_mux.tunnel_strings import checkStatus
 
 if TYPE_CHECKING:
     from twisted_mux.status.serving import StatusService
@@ -118,7 +120,6 @@ class Options(usage.Options):
         """
         self._formatLog()
         try:
-            self._checkStatus()
             self.config = self.load()
         except BadConfig as error:
             if not self["check"]:
@@ -140,6 +141,7 @@ class Options(usage.Options):
         drain = self._seconds("drain")
         timeout = self._seconds("connect-timeout")
         insecure = bool(self["insecure-carrier"])
+        status = StatusPage(self["status"], self["status-token"])
         if self["config"] is None:
             tunnels = self._pairs(CONNECT_TIMEOUT if timeout is None else timeout)
             complaints = [
@@ -147,16 +149,26 @@ class Options(usage.Options):
                 for tunnel in tunnels
                 for key, complaint in checkTunnel(reactor, tunnel, insecure)
             ]
+            if status.where is not None:
+                try:
+                    checkStatus(reactor, status.where, status.token)
+                except ConfigError as error:
+                    complaints.append(f"--status: {error}")
             if complaints:
                 raise BadConfig(complaints)
-            return TunnelConfig(tunnels, DRAIN if drain is None else drain, insecure)
-        if self._sources:
+            drain = DRAIN if drain is None else drain
+            config = TunnelConfig(tunnels, drain, insecure, status)
+        elif self._sources:
             raise usage.UsageError("--config and --from exclude each other")
-        if timeout is not None:
+        elif timeout is not None:
             raise usage.UsageError(
                 "--connect-timeout is for --from and --to; a file says it itself"
             )
-        return readConfig(reactor, self["config"], insecure, drain)
+        else:
+            config = readConfig(reactor, self["config"], insecure, drain, status)
+        if status.token is not None and config.status.where is None:
+            raise usage.UsageError("--status-token is for --status")
+        return config
 
     def _pairs(self, timeout: float) -> tuple[Tunnel, ...]:
         if not self._sources:
@@ -171,19 +183,6 @@ class Options(usage.Options):
                 zip(self._sources, self._targets, strict=True), 1
             )
         )
-
-    def _checkStatus(self) -> None:
-        from twisted.internet import reactor
-
-        if self["status"] is not None:
-            from twisted_mux.status.serving import checkStatus
-
-            try:
-                checkStatus(reactor, self["status"], self["status-token"])
-            except ConfigError as error:
-                raise BadConfig([f"--status: {error}"]) from None
-        elif self["status-token"] is not None:
-            raise usage.UsageError("--status-token is for --status")
 
     def _seconds(self, name: str) -> float | None:
         text = self[name]
@@ -250,13 +249,12 @@ def makeService(options: Options) -> TunnelService | StatusService:
         load = options.load
     try:
         service = TunnelService(reactor, options.config, load)
-        if options["status"] is None:
+        status = options.config.status
+        if status.where is None:
             return service
         from twisted_mux.status.serving import StatusService
 
-        return StatusService(
-            reactor, service, options["status"], options["status-token"]
-        )
+        return StatusService(reactor, service, status.where, status.token)
     except ConfigError as error:
         # It was right a moment ago: a file that a string names is gone, say.
         raise usage.UsageError(str(error)) from None

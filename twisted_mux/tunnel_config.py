@@ -5,6 +5,8 @@ A file looks like this::
 
     drain = 30
     insecure-carrier = false
+    status = "tcp:9000"
+    status-token = "correct-horse-battery"
 
     [tunnels.web]
     from = "tcp:8080"
@@ -22,17 +24,18 @@ from __future__ import annotations
 import re
 import sys
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib import import_module
 from typing import Any
 
 from twisted_mux.bridge import CONNECT_TIMEOUT
 from twisted_mux.errors import ConfigError
-from twisted_mux.tunnel_strings import sourceEndpoint, targetEndpoint
+from twisted_mux.tunnel_strings import checkStatus, sourceEndpoint, targetEndpoint
 
 __all__ = [
     "DRAIN",
     "BadConfig",
+    "StatusPage",
     "Tunnel",
     "TunnelConfig",
     "checkTunnel",
@@ -75,6 +78,19 @@ class Tunnel:
 
 
 @dataclass(frozen=True)
+class StatusPage:
+    """
+    Where the status page is, and for whom.
+
+    @ivar where: an endpoint string; C{None} if there is no page.
+    @ivar token: what those who ask must know; C{None} if they need not know anything.
+    """
+
+    where: str | None = None
+    token: str | None = field(default=None, repr=False)
+
+
+@dataclass(frozen=True)
 class TunnelConfig:
     """
     Everything.
@@ -82,11 +98,13 @@ class TunnelConfig:
     @ivar tunnels: their names are different.
     @ivar drain: seconds that live connections have when they are to end.
     @ivar insecureCarrier: may anybody open carriers, where strings allow it?
+    @ivar status: the page.
     """
 
     tunnels: tuple[Tunnel, ...]
     drain: float = DRAIN
     insecureCarrier: bool = False
+    status: StatusPage = StatusPage()
 
 
 def checkTunnel(
@@ -137,8 +155,7 @@ def lineOf(source: str, path: Sequence[str]) -> int:
     found = 1
     depth = 0
     good = 0
-    # As TOML counts them: str.splitlines knows many more ends of lines.
-    lines = re.findall(r"[^\n]*\n|[^\n]+", source)
+    lines = _lines(source)
     for number in range(1, len(lines) + 1):
         try:
             content: Any = toml.loads("".join(lines[:number]))
@@ -156,6 +173,13 @@ def lineOf(source: str, path: Sequence[str]) -> int:
             found = good + 1
         good = number
     return found
+
+
+def _lines(source: str) -> list[str]:
+    """
+    Lines as TOML counts them: C{str.splitlines} knows many more ends of lines.
+    """
+    return re.findall(r"[^\n]*\n|[^\n]+", source)
 
 
 class _Reader:
@@ -178,16 +202,21 @@ class _Reader:
         self.complaints.append((line, f"{self._file}:{line}: {where}{text}"))
 
     def take(
-        self, table: dict[str, Any], path: Sequence[str], kind: type[Any], default: Any
+        self,
+        table: dict[str, Any],
+        path: Sequence[str],
+        kind: type[Any],
+        default: Any,
+        needed: bool = False,
     ) -> Any:
         """
         Take the value of the key that C{path} ends with out of its table.
 
-        @param default: what it is if it is not there, or wrong; C{None} if it has
-            to be there.
+        @param default: what it is if it is not there, or wrong.
+        @param needed: does it have to be there?
         """
         if path[-1] not in table:
-            if default is None:
+            if needed:
                 self.complain(path, "is missing")
             return default
         value = table.pop(path[-1])
@@ -198,7 +227,8 @@ class _Reader:
         elif type(value) is kind:
             return value
         else:
-            self.complain(path, f"must be {_KINDS[kind]}, not {_short(value)}")
+            found = "" if path[-1] in _SECRET else f", not {_short(value)}"
+            self.complain(path, f"must be {_KINDS[kind]}{found}")
         return default
 
     def unknown(self, table: dict[str, Any], path: Sequence[str]) -> None:
@@ -216,8 +246,8 @@ class _Reader:
         if not isinstance(table, dict):
             self.complain(path, "must be a table with from and to")
             return None
-        source = self.take(table, [*path, "from"], str, None)
-        target = self.take(table, [*path, "to"], str, None)
+        source = self.take(table, [*path, "from"], str, None, True)
+        target = self.take(table, [*path, "to"], str, None, True)
         timeout = self.take(table, [*path, "connect-timeout"], float, CONNECT_TIMEOUT)
         self.unknown(table, path)
         if source is None or target is None:
@@ -225,6 +255,8 @@ class _Reader:
         return Tunnel(name, source, target, timeout)
 
 
+# Keys whose values are not for everybody's eyes.
+_SECRET = frozenset({"status-token"})
 _KINDS = {
     str: "a string",
     float: "a number of seconds",
@@ -238,12 +270,14 @@ def readConfig(
     file: str,
     insecureCarrier: bool = False,
     drain: float | None = None,
+    status: StatusPage = StatusPage(),
 ) -> TunnelConfig:
     """
     Read a file, and check all that can be checked without doing anything.
 
     @param insecureCarrier: what the command line says; the file may say it too.
     @param drain: what the command line says; this goes before the file.
+    @param status: what the command line says; what it says goes before the file.
     @raise BadConfig: something is wrong with it.
     """
     toml = _toml()
@@ -267,6 +301,7 @@ def readConfig(
     saidDrain = reader.take(content, ["drain"], float, DRAIN)
     insecure = reader.take(content, ["insecure-carrier"], bool, False)
     insecure = insecure or insecureCarrier
+    page = _statusPage(reactor, reader, content, status)
     tables = reader.take(content, ["tunnels"], dict, {})
     reader.unknown(content, [])
     if not tables and not reader.complaints:
@@ -280,7 +315,32 @@ def readConfig(
                 reader.complain(["tunnels", name, key], complaint)
     if reader.complaints:
         raise BadConfig([text for _, text in sorted(reader.complaints)])
-    return TunnelConfig(tuple(tunnels), saidDrain if drain is None else drain, insecure)
+    return TunnelConfig(
+        tuple(tunnels), saidDrain if drain is None else drain, insecure, page
+    )
+
+
+def _statusPage(
+    reactor: Any, reader: _Reader, content: dict[str, Any], said: StatusPage
+) -> StatusPage:
+    """
+    The status page, by the command line and the file.
+    """
+    there = "status" in content
+    where = reader.take(content, ["status"], str, None)
+    token = reader.take(content, ["status-token"], str, None)
+    page = StatusPage(said.where or where, said.token or token)
+    if page.where is not None:
+        try:
+            checkStatus(reactor, page.where, page.token)
+        except ConfigError as error:
+            if said.where is None:
+                reader.complain(["status"], str(error))
+            else:
+                reader.complaints.append((0, f"--status: {error}"))
+    elif token is not None and not there:
+        reader.complain(["status-token"], "there is no status page")
+    return page
 
 
 def _short(value: object) -> str:
@@ -302,6 +362,6 @@ def _syntaxError(file: str, source: str, text: str) -> str:
     found = re.fullmatch(r"(.*) \(at line (\d+), column (\d+)\)", text, re.DOTALL)
     if found is None:
         # At the end of the document.
-        last = max(1, len(source.splitlines()))
+        last = max(1, len(_lines(source)))
         return f"{file}:{last}: {re.sub(r' *[(]at.*[)]$', '', text)}"
     return f"{file}:{found[2]}: {found[1]} (column {found[3]})"

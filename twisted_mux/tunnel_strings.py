@@ -35,6 +35,7 @@ from twisted_mux.masking import masked, maskedIn
 __all__ = [
     "carrierComplaint",
     "carriersKey",
+    "checkStatus",
     "sourceEndpoint",
     "takeApart",
     "targetEndpoint",
@@ -151,6 +152,26 @@ def carrierComplaint(text: str) -> str:
         f"{where}, and TLS does not verify who opens carriers there, as mtls: does; "
         "--insecure-carrier allows it"
     )
+
+
+def checkStatus(reactor: Any, text: str, token: str | None) -> None:
+    """
+    May the status page be served there?  Nothing is listened on.
+
+    @param text: where, an endpoint string.
+    @param token: what those who ask must know, if they have to know anything.
+    @raise ConfigError: it makes no sense, or anybody could read it.
+    """
+    sourceEndpoint(reactor, text, True)
+    if token is not None:
+        if len(token) < 8 or not token.isascii() or not token.isprintable():
+            raise ConfigError("the token must be 8 or more plain characters")
+    # What lets strangers open carriers lets them look as well.
+    elif carrierComplaint(f"mux:{withInterface(text)}"):
+        raise ConfigError(
+            f"{_shown(text)}: may be reached from beyond this machine: "
+            "status-token is needed"
+        )
 
 
 def _isLoopback(interface: str) -> bool:

@@ -166,7 +166,7 @@ def test_token(programs: Programs, web: int) -> None:
 @pytest.mark.parametrize(
     ("options", "complaint"),
     [
-        (("tcp:0:interface=0.0.0.0",), r"--status-token is needed"),
+        (("tcp:0:interface=0.0.0.0",), r"status-token is needed"),
         (("tcp:0", "--status-token", "short"), r"8 or more plain characters"),
         (("foo:",), r"no kind of endpoints is called 'foo'"),
     ],

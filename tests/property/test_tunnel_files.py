@@ -26,6 +26,7 @@ from twisted_mux.tap import Options
 from twisted_mux.tunnel_config import (
     DRAIN,
     BadConfig,
+    StatusPage,
     Tunnel,
     TunnelConfig,
     readConfig,
@@ -138,6 +139,18 @@ def files(draw: st.DrawFn) -> tuple[str, TunnelConfig, set[tuple[int, str]]]:
     insecure: Any = False
     if draw(st.booleans()):
         insecure = put(["insecure-carrier"], bools, noBools | others)
+    where = token = None
+    hasStatus = draw(st.booleans())
+    if hasStatus:
+        where = put(
+            ["status"],
+            st.sampled_from(["tcp:9000", "unix:/a"]).map(string),
+            nonsense.map(string) | noStrings,
+        )
+    if draw(st.booleans()):
+        token = put(["status-token"], st.just(string("correct-horse")), noStrings)
+        if not hasStatus:
+            wrong.add((len(lines), "status-token"))
     if draw(st.integers(0, 4)) == 0:
         put(["colour"], st.nothing() | noStrings, noStrings)
         wrong.add((len(lines), "colour"))
@@ -174,6 +187,7 @@ def files(draw: st.DrawFn) -> tuple[str, TunnelConfig, set[tuple[int, str]]]:
         ),
         drain,
         bool(insecure),
+        StatusPage(where, token),
     )
     return "\n".join(lines) + "\n", config, wrong
 
@@ -213,6 +227,8 @@ def test_files(
 GOOD = b"""\
 drain = 5
 insecure-carrier = true
+status = "tcp:9000"
+status-token = "correct-horse"
 
 [tunnels.web]
 from = "tcp:8080"
@@ -238,10 +254,12 @@ pieces = st.sampled_from(
 @example([(len(GOOD), b"x = " + b"[" * 100000 + b"]" * 100000)], 0)
 @example([(8, b"9" * 400)], 0)
 @example([(8, b"9" * 5000)], 0)
+# The string does not end, and a lone CR does not end a line.
+@example([(0, b"'"), (1, b"\r"), (1, b"\r")], 0)
 @example([(8, b"0x" + b"f" * 5000)], 0)
 @example([(8, b"\r")], 0)
 # A lone CR is no end of a line in TOML.
-@example([(49, b"\r"), (49, b"\r")], 48)
+@example([(100, b"\r"), (100, b"\r")], 99)
 @example([(0, b"# \xe2\x80\xa8 \xc2\x85\n"), (8, b"-")], 0)
 @example([(0, b"\xef\xbb\xbf")], 0)
 def test_anything(folder: Path, changes: list[tuple[int, bytes]], cut: int) -> None:

@@ -95,9 +95,9 @@ def test_keys(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     found: set[str] = set()
     take = tunnel_config._Reader.take
 
-    def taking(self: Any, table: Any, path: Any, kind: Any, default: Any) -> Any:
+    def taking(self: Any, table: Any, path: Any, *others: Any) -> Any:
         found.add(".".join(path))
-        return take(self, table, path, kind, default)
+        return take(self, table, path, *others)
 
     monkeypatch.setattr(tunnel_config._Reader, "take", taking)
     file = tmp_path / "tunnels.toml"
@@ -108,6 +108,7 @@ def test_keys(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     said = dict(rows)
     assert said.keys() == found
     (tunnel,) = config.tunnels
+    assert said["status"] == said["status-token"] == str(config.status.where).lower()
     assert said["drain"] == f"{config.drain:g}"
     assert said["tunnels.NAME.connect-timeout"] == f"{tunnel.connectTimeout:g}"
     assert said["insecure-carrier"] == str(config.insecureCarrier).lower()

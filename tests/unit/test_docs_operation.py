@@ -17,7 +17,8 @@ from twisted_mux.metrics import exposition
 from twisted_mux.snapshot import Snapshot
 from twisted_mux.tunnel_config import readConfig
 
-EXAMPLES = Path(__file__).parents[2] / "docs" / "examples"
+DOCS = Path(__file__).parents[2] / "docs"
+EXAMPLES = DOCS / "examples"
 SYSTEMD = EXAMPLES / "systemd"
 MONITORING = EXAMPLES / "monitoring"
 
@@ -95,6 +96,19 @@ def test_tunnels() -> None:
     found = re.search(r"^TimeoutStopSec=(\d+)$", unit, re.M)
     assert found
     assert config.drain < int(found[1])
+
+
+def test_statusInTheFile(tmp_path: Path) -> None:
+    """
+    So is the one with a status page.
+    """
+    page = (DOCS / "how-to" / "status.md").read_text(encoding="utf-8")
+    (found,) = re.findall(r"^```toml\n(.*?)^```$", page, re.S | re.M)
+    file = tmp_path / "tunnels.toml"
+    file.write_text(found, encoding="utf-8")
+    config = readConfig(MemoryReactorClock(), str(file))
+    assert config.status.where == "tcp:9000:interface=0.0.0.0"
+    assert config.status.token
 
 
 @pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="needs systemd")

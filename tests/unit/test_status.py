@@ -24,9 +24,10 @@ from twisted_mux.status.messages import Messages
 from twisted_mux.status.pages import StatusResource, StatusSite
 from twisted_mux.status.report import report
 from twisted_mux.status.sampling import COLUMNS, KEPT, PING_EVERY, Sampler
-from twisted_mux.status.serving import StatusService, checkStatus
+from twisted_mux.status.serving import StatusService
 from twisted_mux.testing import Link, SessionPair, VirtualClock
 from twisted_mux.tunnel_config import Tunnel, TunnelConfig
+from twisted_mux.tunnel_strings import checkStatus
 
 
 class Running:
@@ -475,9 +476,9 @@ def test_mayServe(text: str, token: str | None) -> None:
 @pytest.mark.parametrize(
     ("text", "token", "expected"),
     [
-        ("tcp:9000:interface=", None, "beyond this machine: --status-token is needed"),
-        ("tcp:9000:interface=::", None, "--status-token is needed"),
-        ("tcp6:9000:interface=::", None, "--status-token is needed"),
+        ("tcp:9000:interface=", None, "beyond this machine: status-token is needed"),
+        ("tcp:9000:interface=::", None, "status-token is needed"),
+        ("tcp6:9000:interface=::", None, "status-token is needed"),
         ("tcp:9000", "short", "8 or more plain characters"),
         ("tcp:9000", "tok\u00e9n-long-enough", "8 or more plain characters"),
         ("tcp:http", None, "'http' is no whole number"),

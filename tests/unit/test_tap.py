@@ -21,7 +21,7 @@ from twisted_mux.json_log import formatAsLine, jsonLines
 from twisted_mux.service import TunnelService
 from twisted_mux.status.serving import StatusService
 from twisted_mux.tap import Options, makeService, twistdObserver
-from twisted_mux.tunnel_config import DRAIN, Tunnel, TunnelConfig
+from twisted_mux.tunnel_config import DRAIN, StatusPage, Tunnel, TunnelConfig
 
 PAIR = ("--from", "tcp:0", "--to", "tcp:localhost:80")
 
@@ -102,7 +102,11 @@ def test_pairs() -> None:
         ),
         (
             (*PAIR, "--status", "tcp:0:interface="),
-            "--status: tcp:0:interface=: may be reached from beyond this machine: --status-token is needed",
+            "--status: tcp:0:interface=: may be reached from beyond this machine: status-token is needed",
+        ),
+        (
+            (*PAIR, "--status=tcp:9000", "--status-token=short"),
+            "--status: the token must be 8 or more plain characters",
         ),
         (("--config", "/nowhere.toml"), "/nowhere.toml: No such file or directory"),
         (
@@ -208,6 +212,30 @@ def test_makeServiceWithStatus() -> None:
     assert isinstance(service, StatusService)
     assert not service.running
     assert [each.tunnel.name for each in service.tunnels.present] == ["1"]
+
+
+def test_statusOfAFile(tmp_path: Path) -> None:
+    """
+    A file says where the page is, too, and keeps its token from those who list
+    processes; the command line goes before it.
+    """
+    file = tmp_path / "t.toml"
+    tunnels = "[tunnels.x]\nfrom='tcp:0'\nto='tcp:a:1'\n"
+    file.write_text(f"status='tcp:1:interface='\nstatus-token='longenough'\n{tunnels}")
+    config = parsed(f"--config={file}")
+    assert config.config.status == StatusPage("tcp:1:interface=", "longenough")
+    assert "longenough" not in repr(config.config)
+    assert isinstance(makeService(config), StatusService)
+    config = parsed(f"--config={file}", "--status=tcp:2", "--status-token=otherwise")
+    assert config.config.status == StatusPage("tcp:2", "otherwise")
+    assert complaint(f"--config={file}", "--status=foo:").startswith("--status: foo:")
+    file.write_text(tunnels)
+    assert complaint(f"--config={file}", "--status-token=longenough") == (
+        "--status-token is for --status"
+    )
+    file.write_text(f"status='tcp:1:interface='\n{tunnels}")
+    assert complaint(f"--config={file}").startswith(f"{file}:1: status: tcp:1:interf")
+    assert parsed(f"--config={file}", "--status-token=longenough").config.status.token
 
 
 def test_makeServiceFails(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -15,6 +15,7 @@ from twisted_mux.bridge import CONNECT_TIMEOUT
 from twisted_mux.tunnel_config import (
     DRAIN,
     BadConfig,
+    StatusPage,
     Tunnel,
     TunnelConfig,
     lineOf,
@@ -24,6 +25,8 @@ from twisted_mux.tunnel_config import (
 GOOD = """\
 drain = 5
 insecure-carrier = true
+status = "tcp:9000"
+status-token = "correct-horse"
 
 [tunnels.web]
 from = "tcp:8080"
@@ -76,10 +79,12 @@ def test_good(reactor: Any, file: Path) -> None:
         Tunnel("web", "tcp:8080", "mux:tcp:server.example:7000", 2.5),
         Tunnel("and back", "mux:tcp:7000:interface=0.0.0.0", "tcp:localhost:80"),
     )
-    assert readConfig(reactor, "t.toml") == TunnelConfig(tunnels, 5.0, True)
+    page = StatusPage("tcp:9000", "correct-horse")
+    assert readConfig(reactor, "t.toml") == TunnelConfig(tunnels, 5.0, True, page)
     file.write_text(GOOD.replace("drain = 5", "").replace("true", "false"))
-    config = readConfig(reactor, "t.toml", insecureCarrier=True, drain=1)
-    assert config == TunnelConfig(tunnels, 1.0, True)
+    page = StatusPage("tcp:9001", "battery-staple")
+    config = readConfig(reactor, "t.toml", insecureCarrier=True, drain=1, status=page)
+    assert config == TunnelConfig(tunnels, 1.0, True, page)
     config = readConfig(reactor, "t.toml", insecureCarrier=True)
     assert config.drain == DRAIN
     assert tunnels[1].connectTimeout == CONNECT_TIMEOUT
@@ -97,6 +102,7 @@ def test_everyError(reactor: Any, file: Path) -> None:
 drain = -1
 colour = "red"
 insecure-carrier = 1
+status-token = 12345678
 
 [tunnels.first]
 from = "tcp:http"
@@ -118,12 +124,13 @@ fourth = { from = "tcp:0", to = "tcp:a:b" }
         "t.toml:2: drain: must be at least 0, not -1",
         "t.toml:3: colour: unknown key",
         "t.toml:4: insecure-carrier: must be true or false, not 1",
-        "t.toml:8: tunnels.first.to: must be a string, not ['tcp:localhost:80']",
-        "t.toml:12: tunnels.second.to: is missing",
-        f"t.toml:13: tunnels.second.connect-timeout: {SECONDS}, not 'now'",
-        "t.toml:15: tunnels.second.speed: unknown key",
-        "t.toml:18: tunnels.third: must be a table with from and to",
-        "t.toml:19: tunnels.fourth.to: tcp:a:b: 'b' is no whole number",
+        "t.toml:5: status-token: must be a string",
+        "t.toml:9: tunnels.first.to: must be a string, not ['tcp:localhost:80']",
+        "t.toml:13: tunnels.second.to: is missing",
+        f"t.toml:14: tunnels.second.connect-timeout: {SECONDS}, not 'now'",
+        "t.toml:16: tunnels.second.speed: unknown key",
+        "t.toml:19: tunnels.third: must be a table with from and to",
+        "t.toml:20: tunnels.fourth.to: tcp:a:b: 'b' is no whole number",
     ]
 
 
@@ -152,6 +159,8 @@ def test_strings(reactor: Any, file: Path) -> None:
         ("\na = ?", "t.toml:2: Invalid value (column 5)"),
         ("\n\na = '", "t.toml:3: "),
         ("[tunnels.x\n", "t.toml:1: "),
+        ("status = 'tcp:x'", "t.toml:1: status: tcp:x:interface=127.0.0.1: 'x' is no"),
+        ("status-token = 'correct-horse'", "t.toml:1: status-token: there is no"),
     ],
 )
 def test_noTunnels(content: str, expected: str, reactor: Any, file: Path) -> None:

@@ -26,7 +26,7 @@ from twisted_mux.errors import ConfigError
 from twisted_mux.service import CLOSE_TIMEOUT, StartFailed, TunnelService
 from twisted_mux.status.sampling import Sampler
 from twisted_mux.testing import VirtualClock
-from twisted_mux.tunnel_config import Tunnel, TunnelConfig
+from twisted_mux.tunnel_config import StatusPage, Tunnel, TunnelConfig
 
 
 class Reactor(VirtualClock):
@@ -526,6 +526,24 @@ def test_reload(scene: Scene) -> None:
     assert lost(other) is ConnectionLost
     assert service.live == 1
     assert service.tunnels["a"].bridge.live == 1
+
+
+def test_reloadDoesNotMoveTheStatusPage(scene: Scene) -> None:
+    """
+    The page that shows all of it is where it was until a restart, and that is said as
+    long as the file wants it elsewhere.
+    """
+    service = scene.service("a: x > y")
+    elsewhere = StatusPage("tcp:9001")
+    warning = "the status page stays as it was: that needs a restart"
+    for status, warnings in (
+        (elsewhere, [warning]),
+        (elsewhere, [warning]),
+        (StatusPage(), []),
+    ):
+        with logged("warn") as lines:
+            scene.reload(service, "a: x > y", status=status)
+        assert lines == warnings
 
 
 def test_reloadMoves(scene: Scene) -> None:

@@ -5,7 +5,8 @@ It stands around that service, not beside it, for the sake of the end: while
 connections are being drained is when an operator wants to look.  So the page goes last.
 
 Without C{interface=} it listens on the loopback interface, as tunnels do; beyond that it
-needs a token, since it tells who the peers are (L{checkStatus}).
+needs a token, since it tells who the peers are (L{checkStatus
+<twisted_mux.tunnel_strings.checkStatus>}).
 """
 
 from __future__ import annotations
@@ -18,32 +19,13 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from twisted_mux.address import describeAddress
-from twisted_mux.errors import ConfigError
 from twisted_mux.service import StartFailed, TunnelService
 from twisted_mux.status.messages import Messages
 from twisted_mux.status.pages import StatusResource, StatusSite
 from twisted_mux.status.sampling import Sampler
-from twisted_mux.tunnel_strings import carrierComplaint, sourceEndpoint, withInterface
+from twisted_mux.tunnel_strings import checkStatus, sourceEndpoint
 
-__all__ = ["StatusService", "checkStatus"]
-
-
-def checkStatus(reactor: Any, text: str, token: str | None) -> None:
-    """
-    May the page be served there?  Nothing is listened on.
-
-    @param text: where, an endpoint string.
-    @raise ConfigError: it makes no sense, or anybody could read it.
-    """
-    sourceEndpoint(reactor, text, True)
-    if token is not None:
-        if len(token) < 8 or not token.isascii() or not token.isprintable():
-            raise ConfigError("the token must be 8 or more plain characters")
-    # What lets strangers open carriers lets them look as well.
-    elif carrierComplaint(f"mux:{withInterface(text)}"):
-        raise ConfigError(
-            f"{text}: may be reached from beyond this machine: --status-token is needed"
-        )
+__all__ = ["StatusService"]
 
 
 class StatusService(Service):
@@ -62,7 +44,8 @@ class StatusService(Service):
         """
         @param text: where the page is, an endpoint string.
         @param token: what those who ask must know.
-        @raise ConfigError: as of L{checkStatus}.
+        @raise ConfigError: as of L{checkStatus
+            <twisted_mux.tunnel_strings.checkStatus>}.
         """
         checkStatus(reactor, text, token)
         self.tunnels = tunnels
