@@ -201,10 +201,12 @@ class Driver(Protocol):
         transport: StreamTransport,
         protocol: object,
         function: Callable[..., object],
-        *args: object,
+        argument: object = None,
     ) -> None:
         """
         Call C{function} in the log context of a stream with that protocol.
+
+        @param argument: what it is called with, unless that is C{None}.
         """
         # As for chunks: log.callWithContext takes ten times as long, most of it
         # for a prefix that nobody asks for.
@@ -215,7 +217,10 @@ class Driver(Protocol):
         if not within:
             contexts.append(self._context)
         try:
-            function(*args)
+            if argument is None:
+                function()
+            else:
+                function(argument)
         finally:
             if not within:
                 contexts.pop()

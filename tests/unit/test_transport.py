@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 from twisted.internet.error import ConnectionDone, ConnectionLost
+from twisted.internet.interfaces import IHalfCloseableProtocol
+from twisted.python.components import registerAdapter
 
 from twisted_mux.errors import ProtocolError
 from twisted_mux.reasons import StreamDropped, StreamReset
@@ -99,6 +101,54 @@ def test_writeAfterTheLoss() -> None:
     client.transport.resumeProducing()
     pair.pump()
     assert client.received == written
+
+
+class Aware:
+    """
+    Hears of half-closes for a protocol.
+    """
+
+    def __init__(self, protocol: Any) -> None:
+        self._protocol = protocol
+
+    def readConnectionLost(self) -> None:
+        """
+        See L{IHalfCloseableProtocol}.
+        """
+        self._protocol.heard = True
+
+    writeConnectionLost = readConnectionLost
+
+
+class Adapted(Recorder):
+    """
+    Has an adapter that hears of half-closes.
+    """
+
+
+class Conforming(Recorder):
+    """
+    Says itself who hears of half-closes for it.
+    """
+
+    def __conform__(self, interface: object) -> object:
+        return Aware(self) if interface is IHalfCloseableProtocol else None
+
+
+registerAdapter(Aware, Adapted, IHalfCloseableProtocol)
+
+
+@pytest.mark.parametrize("kind", [Adapted, Conforming])
+def test_adaptedForHalfCloses(kind: type[Recorder]) -> None:
+    """
+    Who hears of a half-close may be an adapter of the protocol, as for TCP.
+    """
+    pair = SessionPair("yamux")
+    client, server = connect(pair, HalfCloser(), kind())
+    client.transport.loseWriteConnection()
+    pair.pump()
+    assert server.heard
+    assert not server.gone
 
 
 def test_emptiedWithoutNeed() -> None:

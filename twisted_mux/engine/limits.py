@@ -93,11 +93,12 @@ class RecentKeys:
     The keys of the streams that went away last.
     """
 
-    __slots__ = ("_keys", "_most")
+    __slots__ = ("_keys", "_many", "_most")
 
     def __init__(self, most: int) -> None:
         self._keys: dict[Hashable, None] = {}
         self._most = most
+        self._many = 2 * most + 2
 
     def add(self, key: Hashable) -> None:
         """
@@ -108,7 +109,7 @@ class RecentKeys:
         keys[key] = None
         # In bulk: taking single keys off the front of a dict costs more with
         # every one that was taken before.
-        if len(keys) >= 2 * self._most + 2:
+        if len(keys) >= self._many:
             for old in list(keys)[: len(keys) - self._most]:
                 del keys[old]
 

@@ -32,7 +32,14 @@ from twisted_mux.engine.credit import (
 )
 from twisted_mux.engine.limits import RecentKeys, TokenBucket
 from twisted_mux.engine.scheduler import IDLE
-from twisted_mux.engine.states import Event, State
+from twisted_mux.engine.states import (
+    CLOSED,
+    LOCAL_ENDED,
+    OPEN,
+    RECEIVE_END,
+    RECEIVE_RESET,
+    REMOTE_ENDED,
+)
 from twisted_mux.errors import FlowControlError, LimitExceeded, ProtocolError
 from twisted_mux.wire.base import Breach, Credit, Key
 
@@ -124,9 +131,9 @@ class Reader:
                 f"{max(0, stream.receiveCredit + len(data))} were allowed "
                 f"(window: {stream.receiveWindow})"
             )
-        if stream.flowing:
+        if stream.direct != NEVER:
             self._deliver(stream, data)
-        elif stream.state is State.REMOTE_ENDED or stream.state is State.CLOSED:
+        elif stream.state is REMOTE_ENDED or stream.state is CLOSED:
             self._breach(
                 stream, self._capabilities.afterEnd, "data after the end of the stream"
             )
@@ -259,7 +266,7 @@ class Reader:
         Grant again what the reader has taken, if that is enough to be worth a
         frame.
         """
-        if stream.state is not State.OPEN and stream.state is not State.LOCAL_ENDED:
+        if stream.state is not OPEN and stream.state is not LOCAL_ENDED:
             return
         if self._unbounded:
             delta = UNBOUNDED - stream.receiveCredit - stream.held
@@ -404,12 +411,12 @@ class Reader:
             session.table.acknowledged(stream)
             if self._streams.get(key) is not stream:
                 return
-        if not stream.advance(Event.RECEIVE_END):
+        if not stream.advance(RECEIVE_END):
             self._breach(stream, self._capabilities.afterEnd, "ended twice")
             return
-        deliver = stream.flowing
+        deliver = stream.direct != NEVER
         stream.direct = NEVER
-        if stream.state is not State.CLOSED:
+        if stream.state is not CLOSED:
             session.table.halfClosed(stream)
         elif self._streams.get(key) is stream:
             session.table.remove(stream)
@@ -427,7 +434,7 @@ class Reader:
             return
         self.chargeReset()
         handler = stream.handler
-        self._session.table.close(stream, Event.RECEIVE_RESET)
+        self._session.table.close(stream, RECEIVE_RESET)
         if handler is not None:
             handler.streamReset(code)
 

@@ -17,7 +17,13 @@ from typing import TYPE_CHECKING, TypeAlias
 
 from twisted_mux.engine.credit import NEVER, UNBOUNDED, Tuner
 from twisted_mux.engine.scheduler import IDLE, SPARSE
-from twisted_mux.engine.states import Event, State, stateAfter
+from twisted_mux.engine.states import (
+    CLOSED,
+    LOCAL_ENDED,
+    OPEN,
+    Event,
+    stateAfter,
+)
 
 if TYPE_CHECKING:
     from twisted_mux.engine.handlers import Receiver, StreamHandler
@@ -112,7 +118,7 @@ class Stream:
         self.acknowledged = inbound
         self.receiver: Receiver | None = None
         self.handler: StreamHandler | None = None
-        self.state = State.OPEN
+        self.state = OPEN
         # Reading.
         self.direct = NEVER
         self.reading = True
@@ -190,7 +196,7 @@ class Stream:
         """
         Have both directions ended?
         """
-        return self.state is State.CLOSED
+        return self.state is CLOSED
 
     def write(self, data: bytes) -> None:
         """
@@ -268,7 +274,7 @@ class Stream:
         Nothing waits for the reader: from now on payload is passed on the moment it
         comes, if there is still some to come.
         """
-        if self.state is State.OPEN or self.state is State.LOCAL_ENDED:
+        if self.state is OPEN or self.state is LOCAL_ENDED:
             self.direct = self.lowWater
 
     def stopReading(self) -> None:

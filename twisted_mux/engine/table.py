@@ -32,7 +32,16 @@ from typing import TYPE_CHECKING, Any
 from twisted_mux.engine.credit import NEVER
 from twisted_mux.engine.opener import Opener
 from twisted_mux.engine.scheduler import IDLE
-from twisted_mux.engine.states import Event, State
+from twisted_mux.engine.states import (
+    CLOSED,
+    LOSE,
+    OPEN,
+    RECEIVE_RESET,
+    REMOTE_ENDED,
+    SEND_END,
+    SEND_RESET,
+    Event,
+)
 from twisted_mux.engine.stream import Stream
 from twisted_mux.errors import LimitExceeded, ProtocolError
 
@@ -119,9 +128,7 @@ class StreamTable:
         """
         Has L{begin} anything to do, now that ends have been sent?
         """
-        self.later = [
-            stream for stream in self.later if stream.state is not State.CLOSED
-        ]
+        self.later = [stream for stream in self.later if stream.state is not CLOSED]
         return bool(self.later)
 
     def begin(self, now: float) -> None:
@@ -135,7 +142,7 @@ class StreamTable:
         self.later = []
         deadlines = self._deadlines
         for stream in later:
-            if stream.state is State.CLOSED:
+            if stream.state is CLOSED:
                 continue
             if deadlines.limitsOpening and not stream.acknowledged:
                 deadlines.opened(stream, now)
@@ -145,7 +152,7 @@ class StreamTable:
                 # reads, or, without a reset, be able to finish.
                 if stream.receiveCredit < stream.lowWater:
                     self._reader.returnCredit(stream)
-            elif deadlines.limitsHalfClosed and stream.state is not State.OPEN:
+            elif deadlines.limitsHalfClosed and stream.state is not OPEN:
                 deadlines.halfClosed(stream, now)
 
     # Opening.
@@ -198,7 +205,7 @@ class StreamTable:
         stream = self._add(key, name, True, sendCredit)
         self._reader.deliverLater(stream)
         session.handler.streamOpened(stream)
-        if stream.handler is None and stream.state is State.OPEN and not stream.ending:
+        if stream.handler is None and stream.state is OPEN and not stream.ending:
             session.counters.streamsRefused += 1
             self._reader.chargeReset()
             stream.reset()
@@ -294,8 +301,8 @@ class StreamTable:
 
         @return: the frame.
         """
-        stream.advance(Event.SEND_END)
-        if stream.state is State.CLOSED:
+        stream.advance(SEND_END)
+        if stream.state is CLOSED:
             self.remove(stream)
         else:
             self.halfClosed(stream)
@@ -316,7 +323,7 @@ class StreamTable:
             self._reader.dropHeld(stream)
         if self.pending:
             self.pending.discard(stream)
-        if stream.state is State.CLOSED:
+        if stream.state is CLOSED:
             self._ended.pop(stream, None)
         else:
             self._beginLater(stream)
@@ -329,11 +336,11 @@ class StreamTable:
         self._ended.pop(stream, None)
         self.pending.discard(stream)
         self._reader.dropHeld(stream)
-        if stream.state is State.CLOSED or session.over:
+        if stream.state is CLOSED or session.over:
             stream.discardOutput()
             return
         if session.capabilities.reset:
-            self.close(stream, Event.SEND_RESET)
+            self.close(stream, SEND_RESET)
             session.counters.resetsSent += 1
             session.control(session.codec.encodeReset(stream.key))
             return
@@ -379,8 +386,8 @@ class StreamTable:
         if stream.writable or stream.ending:
             # What could not be sent is lost, but the peer is not to wait for it.
             self._session.control(self._session.codec.encodeEnd(stream.key))
-        owed = stream.state is not State.REMOTE_ENDED
-        self.close(stream, Event.LOSE)
+        owed = stream.state is not REMOTE_ENDED
+        self.close(stream, LOSE)
         if owed:
             self._oweEnd(stream.key)
 
@@ -389,7 +396,7 @@ class StreamTable:
         Both directions of a stream end at once; nobody is told.
         """
         stream.advance(event)
-        if event is Event.RECEIVE_RESET:
+        if event is RECEIVE_RESET:
             self._session.counters.resetsReceived += 1
             if not (stream.acknowledged or stream.bytesReceived):
                 self.opener.refused += 1
@@ -432,7 +439,7 @@ class StreamTable:
             stream.handler = None
             stream.direct = NEVER
             stream.endWaits = False
-            stream.advance(Event.LOSE)
+            stream.advance(LOSE)
             stream.discardOutput()
             self._reader.held -= stream.dropHeld()
             if handler is not None:

@@ -33,7 +33,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from functools import partial
 from struct import Struct
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from twisted_mux.compiling import mypyc_attr
 from twisted_mux.errors import ProtocolError, VersionError
@@ -174,9 +174,7 @@ class HeaderCodec(Codec):
         if (kind <= WINDOW_UPDATE) != (key != 0):
             raise ProtocolError(f"{self.name} type {kind} with stream id {key}")
         if flags & SYN and key and key & 1 != self._peerParity:
-            raise ProtocolError(
-                f"{self.name} SYN for {key}, which is no id of the peer's"
-            )
+            raise self._foreign(key)
         if kind == DATA:
             if length > self._longest:
                 raise ProtocolError(
@@ -192,6 +190,9 @@ class HeaderCodec(Codec):
         else:
             self._sink.goAwayReceived(length)
         return kind
+
+    def _foreign(self, key: int) -> ProtocolError:
+        return ProtocolError(f"{self.name} SYN for {key}, which is no id of the peer's")
 
     def _dataFlags(self, key: int, flags: int, length: int) -> None:
         """
@@ -322,10 +323,16 @@ class YamuxCodec(HeaderCodec):
         self._acceptWord = self._word(WINDOW_UPDATE, ACK)
         self._endWord = self._word(WINDOW_UPDATE, FIN)
         self._frequent = {
+            self._openWord: self._openReceived,
             self._acceptWord: sink.acceptReceived,
             self._endWord: self._endReceived,
             self._word(WINDOW_UPDATE, 0): self._creditReceived,
         }
+
+    def _openReceived(self, key: Any, credit: int) -> None:
+        if key & 1 != self._peerParity:
+            raise self._foreign(key)
+        self._sink.openReceived(key, credit, b"")
 
     def _endReceived(self, key: Key, credit: int) -> None:
         if credit:
