@@ -75,6 +75,9 @@ class MuxProtocol(Driver):
     peerAddress: IAddress
     _visitor: Visitor | None = None
 
+    _error: MuxError | None = None
+    _closedByUs = False
+
     def __init__(
         self,
         codec: type[Codec],
@@ -94,8 +97,7 @@ class MuxProtocol(Driver):
         self._waiting: deque[Opening] = deque()
         self._pings: dict[int, Deferred[float]] = {}
         self._whenClosed: list[Deferred[None]] = []
-        self._error: MuxError | None = None
-        self._closedByUs = False
+        self._waitsForAck = config.opening == "ack" and codec.capabilities.ack
 
     # What a carrier's transport calls.
 
@@ -219,10 +221,6 @@ class MuxProtocol(Driver):
         else:
             opening.send(self._waitsForAck)
         return deferred
-
-    @property
-    def _waitsForAck(self) -> bool:
-        return self.config.opening == "ack" and self._codec.capabilities.ack
 
     def clientEndpoint(
         self,

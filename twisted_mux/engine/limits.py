@@ -105,7 +105,8 @@ class RecentKeys:
         Remember a key, and forget the oldest if there are too many.
         """
         keys = self._keys
-        keys.pop(key, None)
+        if key in keys:
+            del keys[key]
         keys[key] = None
         # In bulk: taking single keys off the front of a dict costs more with
         # every one that was taken before.

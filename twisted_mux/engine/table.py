@@ -304,7 +304,7 @@ class StreamTable:
         stream.advance(SEND_END)
         if stream.state is CLOSED:
             self.remove(stream)
-        else:
+        elif self._deadlines.limitsHalfClosed:
             self.halfClosed(stream)
         return self._session.codec.encodeEnd(stream.key)
 
