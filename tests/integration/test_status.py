@@ -31,6 +31,9 @@ def web(tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
     """
     folder = tmp_path_factory.mktemp("served")
     (folder / "large").write_bytes(os.urandom(SIZE))
+    with (folder / "endless").open("wb") as file:
+        # More than kernels hold for a reader that is slow; not on the disk.
+        file.truncate(256 * 2**20)
     with webServer(folder) as port:
         yield port
 
@@ -212,7 +215,7 @@ def test_browser(programs: Programs, web: int, tmp_path: Path) -> None:
         assert browser.find(cells("tunnels"))[4] == "0"
         slowly = ("curl", "-sS", "--limit-rate", "100k", "-o", os.devnull)
         load = [
-            programs.start(*slowly, f"http://127.0.0.1:{publish.port}/large")
+            programs.start(*slowly, f"http://127.0.0.1:{publish.port}/endless")
             for _ in range(4)
         ]
         # The figures move without anybody asking for it...
