@@ -27,10 +27,10 @@ from twisted_mux.tunnel_config import (
     StatusPage,
     Tunnel,
     TunnelConfig,
+    checkStatusPage,
     checkTunnel,
     readConfig,
 )
-from twisted_mux.tunnel_strings import checkStatus
 
 if TYPE_CHECKING:
     from twisted_mux.status.serving import StatusService
@@ -144,18 +144,11 @@ class Options(usage.Options):
         status = StatusPage(self["status"], self["status-token"])
         if self["config"] is None:
             tunnels = self._pairs(CONNECT_TIMEOUT if timeout is None else timeout)
-            complaints = [
-                f"--{key}: {complaint}"
-                for tunnel in tunnels
-                for key, complaint in checkTunnel(reactor, tunnel, insecure)
-            ]
-            if status.where is not None:
-                try:
-                    checkStatus(reactor, status.where, status.token)
-                except ConfigError as error:
-                    complaints.append(f"--status: {error}")
-            if complaints:
-                raise BadConfig(complaints)
+            found = checkStatusPage(reactor, status)
+            for tunnel in tunnels:
+                found += checkTunnel(reactor, tunnel, insecure)
+            if found:
+                raise BadConfig([f"--{key}: {complaint}" for key, complaint in found])
             drain = DRAIN if drain is None else drain
             config = TunnelConfig(tunnels, drain, insecure, status)
         elif self._sources:

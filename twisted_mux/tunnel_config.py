@@ -38,6 +38,7 @@ __all__ = [
     "StatusPage",
     "Tunnel",
     "TunnelConfig",
+    "checkStatusPage",
     "checkTunnel",
     "lineOf",
     "readConfig",
@@ -121,8 +122,19 @@ def checkTunnel(
     ]
 
 
+def checkStatusPage(reactor: Any, page: StatusPage) -> list[tuple[str, str]]:
+    """
+    Does a status page make sense, if there is to be one?  Nothing is listened on.
+
+    @return: as of L{checkTunnel}.
+    """
+    if page.where is None:
+        return []
+    return _complaints("status", checkStatus, reactor, page.where, page.token)
+
+
 def _complaints(
-    key: str, parse: Callable[[Any, str, bool], object], *args: Any
+    key: str, parse: Callable[..., object], *args: Any
 ) -> list[tuple[str, str]]:
     try:
         parse(*args)
@@ -330,15 +342,12 @@ def _statusPage(
     where = reader.take(content, ["status"], str, None)
     token = reader.take(content, ["status-token"], str, None)
     page = StatusPage(said.where or where, said.token or token)
-    if page.where is not None:
-        try:
-            checkStatus(reactor, page.where, page.token)
-        except ConfigError as error:
-            if said.where is None:
-                reader.complain(["status"], str(error))
-            else:
-                reader.complaints.append((0, f"--status: {error}"))
-    elif token is not None and not there:
+    for key, complaint in checkStatusPage(reactor, page):
+        if said.where is None:
+            reader.complain([key], complaint)
+        else:
+            reader.complaints.append((0, f"--{key}: {complaint}"))
+    if token is not None and page.where is None and not there:
         reader.complain(["status-token"], "there is no status page")
     return page
 
