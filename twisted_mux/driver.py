@@ -146,9 +146,9 @@ class Driver(Protocol):
         self._contexts.append(self._context)
         try:
             self.engine.receive(data, self._seconds())
+            self._flush()
         finally:
             self._contexts.pop()
-        self._flush()
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         """
@@ -180,7 +180,7 @@ class Driver(Protocol):
         The carrier's buffer is empty.
         """
         self._carrier.full = False
-        self.engine.resumeWriting()
+        self.engine.resumeWriting(self._seconds())
         self._flush()
 
     def stopProducing(self) -> None:
@@ -212,20 +212,21 @@ class Driver(Protocol):
         """
         # As for chunks: log.callWithContext takes ten times as long, most of it
         # for a prefix that nobody asks for.
+        if self._contexts[-1] is not self._context:
+            self._contexts.append(self._context)
+            try:
+                self.tell(transport, protocol, function, argument)
+            finally:
+                self._contexts.pop()
+            return
         before = self._telling
         self._telling = (transport, protocol)
-        contexts = self._contexts
-        within = contexts[-1] is self._context
-        if not within:
-            contexts.append(self._context)
         try:
             if argument is None:
                 function()
             else:
                 function(argument)
         finally:
-            if not within:
-                contexts.pop()
             self._telling = before
 
     def currentPrefix(self) -> str:

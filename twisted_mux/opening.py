@@ -70,11 +70,12 @@ class Opening(StreamWatcher):
         mux = self._mux
         transport = StreamTransport(mux, mux.config.sendBuffer, self)
         try:
-            transport.attach(mux.engine.openStream(transport, self._name, self._key))
+            stream = mux.engine.openStream(transport, self._name, self._key)
         except UsageError as error:
             failure = Failure(mux.located(error))
             mux.later(lambda: self.fail(failure))
             return
+        transport.attach(stream)
         self._transport = transport
         if not waitForAck:
             mux.later(self.connect)
@@ -87,7 +88,7 @@ class Opening(StreamWatcher):
         if self.deferred is None or transport is None or transport.disconnected:
             return
         try:
-            protocol = self._factory.buildProtocol(transport.getPeer())
+            protocol = self._factory.buildProtocol(self._mux.peerAddress)
             if self._over:
                 return
             if protocol is None:
@@ -123,7 +124,8 @@ class Opening(StreamWatcher):
         """
         The peer acknowledged the stream.
         """
-        self.connect()
+        if self.deferred is not None:
+            self.connect()
 
     def lost(self, reason: Failure) -> None:
         """

@@ -216,7 +216,7 @@ class MuxProtocol(Driver):
             return fail()
         deferred = opening.deferred
         assert deferred is not None, "nobody knows of it yet"
-        if (self._waiting or not self.engine.mayOpen) and self.takesStreams:
+        if (self._waiting or not self.engine.opener.mayOpen) and self.takesStreams:
             self._waiting.append(opening)
         else:
             opening.send(self._waitsForAck)
@@ -392,7 +392,7 @@ class MuxProtocol(Driver):
 
     def _sendWaiting(self) -> None:
         # Where none can be opened any more they hear why.
-        while self._waiting and (self.engine.mayOpen or not self.takesStreams):
+        while self._waiting and (self.engine.opener.mayOpen or not self.takesStreams):
             self._waiting.popleft().send(self._waitsForAck)
 
     def _failWaiting(self) -> None:

@@ -289,7 +289,7 @@ def test_closeWhileOpeningsWait(makePair: MakePair, outcome: Watch) -> None:
     first, second = (
         outcome(pair.client.openStream(Factory.forProtocol(Recorder))) for _ in range(2)
     )
-    waits = not pair.client.engine.mayOpen
+    waits = not pair.client.engine.opener.mayOpen
     assert waits is capabilities(pair).ack
     pair.client.close()
     third = outcome(pair.client.openStream(Factory.forProtocol(Recorder)))

@@ -306,8 +306,7 @@ class Visit:
             deadlines._halfClosed,
             deadlines._slow,
         ):
-            assert len(timed) <= len(streams)
-        assert all(not stream.gone for stream in deadlines._progress)
+            assert not any(stream.gone for stream in timed)
         # Of streams that are gone some are in a queue until their turn comes.
         streamsMade = len(self._owners) + session.counters.streamsRefused
         assert len(session.scheduler.sparse) <= streamsMade

@@ -233,7 +233,7 @@ class Driver:
         self.accept(stream)
 
     def opensAllowed(self) -> None:
-        assert self.session.mayOpen
+        assert self.session.opener.mayOpen
         self.events.append(("opensAllowed",))
 
     def limitReached(self, error: LimitExceeded) -> None:
@@ -354,7 +354,7 @@ class Driver:
         """
         if self.blocked:
             self.blocked = False
-            self.session.resumeWriting()
+            self.session.resumeWriting(self.now)
             self.flush()
 
     def lose(self, error: MuxError | None = None) -> None:

@@ -282,7 +282,7 @@ class Engines(RuleBasedStateMachine):
         Open a stream.
         """
         side = self.pipe.sides[index]
-        if not side.session.mayOpen:
+        if not side.session.opener.mayOpen:
             return
         try:
             end = End(side, 7919 * len(self.ends))

@@ -4,8 +4,8 @@ place.
 
 Nothing has a timer of its own.  Streams that wait for the same kind of thing
 wait equally long, so each kind is a L{Timeouts
-<twisted_mux.engine.limits.Timeouts>}; the carrier's own times are single
-numbers.  L{Deadlines} tells the driver of the earliest of all of them, and only
+<twisted_mux.engine.limits.Timeouts>}, or L{Standstills} where they have that long
+whenever something moves; the carrier's own times are single numbers.  L{Deadlines} tells the driver of the earliest of all of them, and only
 when that gets earlier: a time that is pushed back, or no longer matters, is
 found out when it comes.  So the traffic of a busy session touches no timer.
 """
@@ -23,6 +23,60 @@ if TYPE_CHECKING:
     from twisted_mux.config import MuxConfig
     from twisted_mux.engine.session import Session
     from twisted_mux.engine.stream import Stream
+
+
+class Standstills(dict["Stream", tuple[float, int]]):
+    """
+    Streams on which something has to move in a given time, and again and again.
+    As L{Timeouts<twisted_mux.engine.limits.Timeouts>}, but for what had moved when
+    the time began.
+    """
+
+    __slots__ = ("seconds",)
+
+    def __init__(self, seconds: float) -> None:
+        """
+        @param seconds: the time; 0 is for ever, and then none is to be started.
+        """
+        super().__init__()
+        self.seconds = seconds
+
+    def start(self, stream: Stream, now: float) -> float:
+        """
+        Count from now, afresh if it was started before.
+
+        @return: when it is due.
+        """
+        due = now + self.seconds
+        self.pop(stream, None)
+        self[stream] = (due, stream.bytesMoved)
+        return due
+
+    def next(self) -> float | None:
+        """
+        When the first one is due, or C{None} if there is none.
+        """
+        for due, _ in self.values():
+            return due
+        return None
+
+    def expired(self, now: float, deaf: bool) -> Iterator[Stream]:
+        """
+        Those on which nothing has moved, each stopped before it is given.  The
+        others that are due count from now.
+
+        @param deaf: nothing could be seen to move.
+        """
+        while True:
+            due = self.next()
+            if due is None or due > now:
+                return
+            stream = next(iter(self))
+            _, moved = self.pop(stream)
+            if deaf or stream.bytesMoved != moved:
+                self.start(stream, now)
+            else:
+                yield stream
 
 
 class Deadlines:
@@ -51,9 +105,8 @@ class Deadlines:
         self.limitsOpening = bool(openTimeout)
         self.limitsHalfClosed = bool(config.halfClosedTimeout)
         self._opening: Timeouts[Stream] = Timeouts(openTimeout)
-        self._lingering: Timeouts[Stream] = Timeouts(config.lingerTimeout)
-        self._halfClosed: Timeouts[Stream] = Timeouts(config.halfClosedTimeout)
-        self._progress: dict[Stream, int] = {}
+        self._lingering = Standstills(config.lingerTimeout)
+        self._halfClosed = Standstills(config.halfClosedTimeout)
         self._slow: Timeouts[Stream] = Timeouts(config.slowReaderGrace)
         self._drainBy: float | None = None
         self._drainSeconds = 0.0
@@ -74,8 +127,7 @@ class Deadlines:
         """
         It has, or the stream has gone.
         """
-        if self._opening:
-            self._opening.pop(stream, None)
+        self._opening.pop(stream, None)
 
     def lingers(self, stream: Stream, now: float) -> None:
         """
@@ -83,15 +135,15 @@ class Deadlines:
         sent, and for the peer's end.
         """
         if self._lingering.seconds:
-            self._progress[stream] = stream.bytesMoved
-            self._begin(self._lingering, stream, now)
+            due = self._lingering.start(stream, now)
+            if self._told is None or due < self._told:
+                self.due(due)
 
     def halfClosed(self, stream: Stream, now: float) -> None:
         """
         One direction of a stream has ended.
         """
-        self._progress[stream] = stream.bytesMoved
-        self._begin(self._halfClosed, stream, now)
+        self.due(self._halfClosed.start(stream, now))
 
     def readerIsSlow(self, stream: Stream, now: float) -> None:
         """
@@ -117,16 +169,14 @@ class Deadlines:
 
     def _begin(self, timeouts: Timeouts[Stream], stream: Stream, now: float) -> None:
         timeouts.start(stream, now)
-        when = now + timeouts.seconds
-        if self._told is None or when < self._told:
-            self.due(when)
+        self.due(now + timeouts.seconds)
 
     def forget(self, stream: Stream) -> None:
         """
         A stream has gone.
         """
-        if self._progress.pop(stream, None) is not None:
-            self._lingering.pop(stream, None)
+        self._lingering.pop(stream, None)
+        if self._halfClosed:
             self._halfClosed.pop(stream, None)
         if self._slow:
             self._slow.pop(stream, None)
@@ -135,9 +185,10 @@ class Deadlines:
         """
         The session is over.
         """
-        for timeouts in (self._opening, self._lingering, self._halfClosed, self._slow):
-            timeouts.clear()
-        self._progress.clear()
+        self._opening.clear()
+        self._lingering.clear()
+        self._halfClosed.clear()
+        self._slow.clear()
 
     @property
     def writingPaused(self) -> bool:
@@ -280,32 +331,21 @@ class Deadlines:
             if deaf:
                 self._opening.start(stream, now)
             else:
-                self._lose(stream, self._opening, "openTimeout", "not acknowledged in")
-        for stream in self._lingering.expired(now):
-            if deaf or self._moved(stream):
-                self.lingers(stream, now)
-            else:
-                session.table.giveUp(stream)
+                error = "not acknowledged in"
+                self._lose(stream, self._opening.seconds, "openTimeout", error)
+        for stream in self._lingering.expired(now, deaf):
+            session.table.giveUp(stream)
         for stream in self._slow.expired(now):
             if stream.held > self._config.window:
                 error = f"its reader left {stream.held} bytes for"
-                self._lose(stream, self._slow, "slowReaderGrace", error)
-        for stream in self._halfClosed.expired(now):
-            if deaf or self._moved(stream):
-                self.halfClosed(stream, now)
-            else:
-                error = "half-closed, and nothing moved in"
-                self._lose(stream, self._halfClosed, "halfClosedTimeout", error)
+                self._lose(stream, self._slow.seconds, "slowReaderGrace", error)
+        for stream in self._halfClosed.expired(now, deaf):
+            error = "half-closed, and nothing moved in"
+            self._lose(stream, self._halfClosed.seconds, "halfClosedTimeout", error)
 
-    def _lose(
-        self, stream: Stream, timeouts: Timeouts[Stream], limit: str, what: str
-    ) -> None:
-        seconds = timeouts.seconds
+    def _lose(self, stream: Stream, seconds: float, limit: str, what: str) -> None:
         error = f"{self._about(stream)}: {what} {seconds:g} seconds"
         self._session.table.lose(stream, PeerTimeout(error, limit, seconds))
 
     def _about(self, stream: Stream) -> str:
         return f"stream {self._session.describe(stream)}"
-
-    def _moved(self, stream: Stream) -> bool:
-        return stream.bytesMoved != self._progress.get(stream)

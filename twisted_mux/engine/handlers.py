@@ -98,7 +98,7 @@ class SessionHandler(Protocol):
 
     def opensAllowed(self) -> None:
         """
-        L{Session.mayOpen} has become true again.
+        C{Session.opener.mayOpen} has become true again.
         """
 
     def limitReached(self, error: LimitExceeded) -> None:

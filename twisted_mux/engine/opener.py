@@ -84,7 +84,9 @@ class Opener:
                 f"{most} streams are open (limit maxOutboundStreams: {most})"
             )
         if key is None:
-            key = self._nextKey()
+            key = next(self._keys, None)
+            if key is None or key in session.streams or key in session.table.owed:
+                key = self._nextKey()
         elif key in session.streams or key in session.table.owed:
             raise KeyInUse(f"stream {session.describeKey(key)} is open already")
         return key
@@ -99,6 +101,7 @@ class Opener:
             self.mayOpen = self._unacknowledged < self._most
 
     def _nextKey(self) -> Key:
+        # Where others have keys of this side's: the next that is free.
         streams = self._session.streams
         owed = self._session.table.owed
         for key in self._keys:

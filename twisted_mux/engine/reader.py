@@ -33,10 +33,10 @@ from twisted_mux.engine.credit import (
 from twisted_mux.engine.limits import RecentKeys, TokenBucket
 from twisted_mux.engine.scheduler import IDLE
 from twisted_mux.engine.states import (
+    AFTER_RECEIVE_END,
     CLOSED,
     LOCAL_ENDED,
     OPEN,
-    RECEIVE_END,
     RECEIVE_RESET,
     REMOTE_ENDED,
 )
@@ -62,7 +62,6 @@ class Reader:
         bytes.
     @ivar initialReceive: what a peer may send on a new stream, in bytes.
     @ivar lowWater: C{Stream.lowWater} for a new stream.
-    @ivar now: when the current call began, in seconds.
     """
 
     def __init__(
@@ -102,7 +101,6 @@ class Reader:
         self._strays = TokenBucket(config.strayBytes, config.strayBytes / 60, now)
         self.recent = RecentKeys(config.rememberedStreams)
         self.held = 0
-        self.now = now
         self.current: Stream | None = None
 
     # Payload.
@@ -182,7 +180,7 @@ class Reader:
         if key in self.recent:
             session.table.repeatEnd(key)
             return
-        if not self._strays.take(self.now, size):
+        if not self._strays.take(self._session.now, size):
             raise LimitExceeded(
                 "strayBytes",
                 self._config.strayBytes,
@@ -214,19 +212,9 @@ class Reader:
             room -= self._drain(stream, room)
 
     def _drain(self, stream: Stream, room: int) -> int:
-        if not (stream.backlogSize or stream.endWaits):
-            # As it is when a stream has just begun.
-            if stream.reading and stream.handler is not None:
-                stream.flow()
-            return 0
         given = 0
         while stream.reading and not stream.queued and stream.handler is not None:
-            if given >= room:
-                self.deliverLater(stream)
-                break
-            before = stream.backlogSize
-            data = stream.nextHeld()
-            if data is None:
+            if not stream.backlogSize:
                 if stream.endWaits:
                     stream.endWaits = False
                     stream.handler.streamEnded()
@@ -234,12 +222,18 @@ class Reader:
                 else:
                     stream.flow()
                 break
+            if given >= room:
+                self.deliverLater(stream)
+                break
+            before = stream.backlogSize
+            data = stream.nextHeld()
             self.held -= before - stream.backlogSize
             given += len(data)
             self._deliver(stream, data)
         if self._unbounded and stream.held <= self._config.window:
             self._session.readerCaughtUp(stream)
-        self._session.readOn()
+        if not self._session.reading:
+            self._session.readOn()
         return given
 
     def unread(self, stream: Stream, data: bytes) -> None:
@@ -282,11 +276,11 @@ class Reader:
             if delta < grantStep(window) and stream.lowWater != self.initialReceive:
                 return
             consumed = stream.granted - stream.receiveCredit - stream.held
-            tuner = stream.tuner = Tuner(window, consumed, self.now)
+            tuner = stream.tuner = Tuner(window, consumed, self._session.now)
         delta += self._widen(stream, tuner)
         window = tuner.window
         consumed = stream.granted - stream.receiveCredit - stream.held
-        tuner.granted(stream.granted, self.now)
+        tuner.granted(stream.granted, self._session.now)
         if delta > 0 or self._capabilities.credit is Credit.CUMULATIVE:
             stream.receiveCredit += delta
             stream.granted += delta
@@ -309,10 +303,10 @@ class Reader:
                 self._session.measure()
             else:
                 liveness.estimate(
-                    tuner.roundTrip(stream.granted - stream.receiveCredit, self.now)
+                    tuner.roundTrip(stream.granted - stream.receiveCredit, self._session.now)
                 )
         consumed = stream.granted - stream.receiveCredit - stream.held
-        wanted = tuner.wanted(consumed, liveness.roundTrip, liveness.measured, self.now)
+        wanted = tuner.wanted(consumed, liveness.roundTrip, liveness.measured, self._session.now)
         wanted = min(wanted, self._config.maxWindow)
         more = wanted - tuner.window
         budget = self._config.receiveBudget or 0
@@ -322,13 +316,11 @@ class Reader:
         self._grown += more
         return more
 
-    def forget(self, stream: Stream) -> None:
+    def forget(self, tuner: Tuner) -> None:
         """
-        A stream has gone from the table.
+        The stream has gone whose window that was.
         """
-        self.recent.add(stream.key)
-        if stream.tuner is not None:
-            self._grown -= stream.tuner.window - self.window
+        self._grown -= tuner.window - self.window
 
     # Frames other than payload.
 
@@ -411,15 +403,17 @@ class Reader:
             session.table.acknowledged(stream)
             if self._streams.get(key) is not stream:
                 return
-        if not stream.advance(RECEIVE_END):
+        state = AFTER_RECEIVE_END.get(stream.state)
+        if state is None:
             self._breach(stream, self._capabilities.afterEnd, "ended twice")
             return
+        stream.state = state
         deliver = stream.direct != NEVER
         stream.direct = NEVER
-        if stream.state is not CLOSED:
-            session.table.halfClosed(stream)
-        elif self._streams.get(key) is stream:
+        if state is CLOSED:
             session.table.remove(stream)
+        elif session.table.limitsHalfClosed:
+            session.table.halfClosed(stream)
         if stream.handler is None:
             return
         if deliver:
@@ -456,7 +450,7 @@ class Reader:
         self._session.wentAway(code)
 
     def idleReceived(self) -> None:
-        if not self._idles.take(self.now):
+        if not self._idles.take(self._session.now):
             raise LimitExceeded(
                 "idleBurst", self._config.idleBurst, "too many frames without effect"
             )
@@ -471,7 +465,7 @@ class Reader:
 
         @raise LimitExceeded: there are too many.
         """
-        if not self._resets.take(self.now):
+        if not self._resets.take(self._session.now):
             raise LimitExceeded(
                 "resetBurst", self._config.resetBurst, "too many streams reset"
             )

@@ -8,7 +8,8 @@ B{Who drives it.}  A driver that owns the carrier and the clock
   - it passes what the carrier delivers to L{Session.receive}, as long as
     L{Session.reading} says so;
   - it takes what is to be sent with L{Session.takeOutput}, passes that on, then
-    calls L{Session.settle}, until there is no more or the carrier is full;
+    calls L{Session.settle}, until there is no more or the carrier is full; this
+    right after one of the calls that say what time it is;
   - it calls L{Session.turn} soon after C{SessionHandler.wake}, from a fresh
     stack, and L{Session.tick} at the time of C{SessionHandler.tickAt};
   - it says when the carrier takes no more (L{Session.pauseWriting},
@@ -82,10 +83,13 @@ class Session:
     @ivar unbounded: has the wire no credit?
     @ivar counters: what it has seen so far.
     @ivar table: what makes, closes and forgets streams.
+    @ivar opener: what this side may open.
     @ivar scheduler: whose turn it is to send.
     @ivar sparse: the scheduler's streams that had nothing to send before.
     @ivar corked: is something under way behind which the driver will look for
         output anyway?
+    @ivar now: what time it was, in seconds, when the driver last said; while it is
+        C{corked}, that is now.
     """
 
     def __init__(
@@ -121,13 +125,14 @@ class Session:
         self.sparse = self.scheduler.sparse
         self._busy = self.scheduler.busy
         self.table = StreamTable(self, self.streams, self._reader, self._deadlines)
+        self.opener = self.table.opener
         self._budget = config.receiveBudget or 0
         self._unread = b""
         self._partial = 0
         self.corked = False
         self._woken = False
         self._goneAway = False
-        self._now = now
+        self.now = now
         self._deadlines.reschedule()
 
     # What a driver calls.
@@ -138,7 +143,7 @@ class Session:
         """
         if self.over:
             return
-        self._now = self._reader.now = self.liveness.lastReceived = now
+        self.now = self.liveness.lastReceived = now
         self.counters.bytesReceived += len(data)
         if self._unread or self.corked:
             # There is more to come from a turn, or a carrier delivered while
@@ -168,7 +173,7 @@ class Session:
         kept = self.codec.midFrame
         if kept or self._partial:
             self._partial = kept
-            self._deadlines.midFrame(kept, len(data), self._now)
+            self._deadlines.midFrame(kept, len(data), self.now)
         if (
             self._unread
             or self._reader.held >= self._budget
@@ -180,7 +185,7 @@ class Session:
         """
         Do what was put off.
         """
-        self._now = self._reader.now = now
+        self.now = now
         self._woken = False
         self.corked = True
         if self._unread and self._withinBudgets:
@@ -246,7 +251,7 @@ class Session:
         """
         if self.over:
             return
-        self._now = self._reader.now = now
+        self.now = now
         try:
             self._deadlines.check(now)
         except ProtocolError as error:
@@ -256,12 +261,14 @@ class Session:
         """
         The carrier takes no more for now.
         """
+        self.now = now
         self._deadlines.pauseWriting(now)
 
-    def resumeWriting(self) -> None:
+    def resumeWriting(self, now: float) -> None:
         """
         The carrier takes more.
         """
+        self.now = now
         self._deadlines.resumeWriting()
 
     def lost(self, error: MuxError | None = None) -> None:
@@ -291,18 +298,11 @@ class Session:
     # What the application wants, by way of the driver.
 
     @property
-    def mayOpen(self) -> bool:
-        """
-        Is there room for another stream that the peer has not acknowledged?
-        """
-        return self.table.opener.mayOpen
-
-    @property
     def takesStreams(self) -> bool:
         """
         Would L{openStream} make one now, and be heard?
         """
-        opener = self.table.opener
+        opener = self.opener
         return not (self.over or self.draining or opener.peerLeft or opener.exhausted)
 
     def openStream(
@@ -330,8 +330,11 @@ class Session:
         for each stream that L{openStream} returned.
         """
         stream.queued = False
-        if stream.handler is not None:
-            self.deliverLater(stream)
+        if self.corked or stream.waiting:
+            if stream.handler is not None:
+                self.deliverLater(stream)
+        elif stream.reading and stream.handler is not None:
+            stream.flow()
 
     def ping(self, now: float) -> int:
         """
@@ -356,7 +359,7 @@ class Session:
         Find out the round trip, unless that is under way.
         """
         if self.capabilities.ping and not self.over and not self.liveness.pinging:
-            self.ping(self._now)
+            self.ping(self.now)
 
     def drain(self, now: float, seconds: float) -> None:
         """
@@ -543,7 +546,7 @@ class Session:
         A stream without credit holds more than its window.
         """
         if self.config.slowReader == "reset":
-            self._deadlines.readerIsSlow(stream, self._now)
+            self._deadlines.readerIsSlow(stream, self.now)
 
     def readerCaughtUp(self, stream: Stream) -> None:
         """
@@ -555,7 +558,7 @@ class Session:
         """
         The peer answers a ping.
         """
-        seconds = self.liveness.pong(value, self._now)
+        seconds = self.liveness.pong(value, self.now)
         if seconds is None:
             self._reader.idleReceived()
         else:
@@ -572,10 +575,10 @@ class Session:
             error = PeerComplaint(self.codec.describeCode(code))
             self._end(error)
             self.handler.sessionEnded(error)
-        elif self.table.opener.peerLeft:
+        elif self.opener.peerLeft:
             self._reader.idleReceived()
         else:
-            self.table.opener.peerLeft = True
+            self.opener.peerLeft = True
             self.handler.goAwayReceived(code)
 
     # The end.

@@ -85,3 +85,13 @@ _TABLE = _table()
 TRANSITIONS: Mapping[tuple[State, Event], State] = MappingProxyType(_TABLE)
 #: The same, looked up faster: C{None} for a pair that must not happen.
 stateAfter = _TABLE.get
+
+
+def _following(event: Event) -> dict[State, State]:
+    return {before: after for (before, each), after in _TABLE.items() if each is event}
+
+
+#: What follows upon the two events that are in most streams' lives, by the state
+#: before; so no pair has to be made.
+AFTER_SEND_END: Final = _following(SEND_END)
+AFTER_RECEIVE_END: Final = _following(RECEIVE_END)

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, TypeAlias
 from twisted_mux.engine.credit import NEVER, UNBOUNDED, Tuner
 from twisted_mux.engine.scheduler import IDLE, SPARSE
 from twisted_mux.engine.states import (
+    AFTER_SEND_END,
     CLOSED,
     LOCAL_ENDED,
     OPEN,
@@ -205,10 +206,20 @@ class Stream:
 
         Nothing is delivered, and nobody is called back, from within.
         """
-        if not data or not self.writable:
+        if not data:
             return
         buffered = self.buffered
-        if not buffered:
+        if buffered:
+            # So it is writable.
+            rest = self.rest
+            if rest is None:
+                # Not a deque, which takes several times as long to make, before
+                # one is needed: mostly all goes out at once.
+                self.rest = [data]
+            else:
+                rest.append(data)
+            self.buffered = buffered + len(data)
+        elif self.writable:
             self.head = data
             self.buffered = len(data)
             if self.turn == IDLE:
@@ -218,15 +229,6 @@ class Stream:
                 session.sparse.append(self)
                 if not session.corked:
                     session.wakeUp()
-            return
-        rest = self.rest
-        if rest is None:
-            # Not a deque, which takes several times as long to make, before
-            # one is needed: mostly all goes out at once.
-            self.rest = [data]
-        else:
-            rest.append(data)
-        self.buffered = buffered + len(data)
 
     def endWriting(self) -> None:
         """
@@ -237,7 +239,11 @@ class Stream:
             return
         self.ending = True
         if self.turn == IDLE and (not self.buffered or self.usableCredit() > 0):
-            self._session.ready(self)
+            session = self._session
+            self.turn = SPARSE
+            session.sparse.append(self)
+            if not session.corked:
+                session.wakeUp()
 
     def holdEnd(self) -> None:
         """
@@ -384,7 +390,13 @@ class Stream:
         """
         self.ending = False
         self.writable = False
-        return self._session.table.endSent(self)
+        session = self._session
+        self.state = state = AFTER_SEND_END[self.state]
+        if state is CLOSED:
+            session.table.remove(self)
+        elif session.table.limitsHalfClosed:
+            session.table.halfClosed(self)
+        return session.codec.encodeEnd(self.key)
 
     # What the session calls.
 
@@ -425,17 +437,18 @@ class Stream:
         @return: what it costs, in bytes.
         """
         backlog = self._backlog
+        cost = len(data)
+        self.held += cost
         if backlog is None:
-            backlog = self._backlog = []
-        before = self.backlogSize
-        self.held += len(data)
-        if backlog and len(backlog[-1]) + len(data) <= JOIN_LIMIT:
+            self._backlog = [data]
+            cost += CHUNK_CHARGE
+        elif len(backlog[-1]) + cost <= JOIN_LIMIT:
             backlog[-1] += data
-            self.backlogSize = before + len(data)
         else:
             backlog.append(data)
-            self.backlogSize = before + len(data) + CHUNK_CHARGE
-        return self.backlogSize - before
+            cost += CHUNK_CHARGE
+        self.backlogSize += cost
+        return cost
 
     def holdFirst(self, data: bytes) -> int:
         """
@@ -451,17 +464,18 @@ class Stream:
         self.backlogSize += cost
         return cost
 
-    def nextHeld(self) -> bytes | None:
+    def nextHeld(self) -> bytes:
         """
-        The next chunk that was kept, or C{None}.
+        The next chunk that was kept.  There has to be one: C{backlogSize} is not 0.
         """
-        if not self._backlog:
-            return None
-        data = self._backlog.pop(0)
-        self.held -= len(data)
-        if self._backlog:
+        backlog = self._backlog
+        assert backlog
+        data = backlog.pop(0)
+        if backlog:
+            self.held -= len(data)
             self.backlogSize -= len(data) + CHUNK_CHARGE
         else:
+            self.held = 0
             self.backlogSize = 0
             self._backlog = None
         return data

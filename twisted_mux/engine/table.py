@@ -37,8 +37,8 @@ from twisted_mux.engine.states import (
     LOSE,
     OPEN,
     RECEIVE_RESET,
+    LOCAL_ENDED,
     REMOTE_ENDED,
-    SEND_END,
     SEND_RESET,
     Event,
 )
@@ -64,6 +64,7 @@ class StreamTable:
     @ivar streams: the streams by their keys; to be looked at only.
     @ivar opener: what this side may open.
     @ivar later: the streams that L{begin} has something to do for.
+    @ivar limitsHalfClosed: is there a time for streams that are half-closed?
     @ivar missable: keys of streams that were refused by an end, until that was sent
         again or was not needed, each with what had been sent before it.
     @ivar pending: the streams of the peer's that nobody has accepted yet (see
@@ -79,6 +80,7 @@ class StreamTable:
         "_session",
         "_told",
         "later",
+        "limitsHalfClosed",
         "missable",
         "opener",
         "owed",
@@ -100,6 +102,7 @@ class StreamTable:
         # Streams that have ended in both directions, and that their owners
         # have not left yet.
         self._ended: dict[Stream, None] = {}
+        self.limitsHalfClosed = deadlines.limitsHalfClosed
         # Streams to which something happened that has a time limit.
         self.later: list[Stream] = []
         self.owed: dict[Key, None] = {}
@@ -147,13 +150,16 @@ class StreamTable:
             if deadlines.limitsOpening and not stream.acknowledged:
                 deadlines.opened(stream, now)
             if stream.handler is None:
-                deadlines.lingers(stream, now)
-                # A peer that waits for credit has to find out that nobody
-                # reads, or, without a reset, be able to finish.
-                if stream.receiveCredit < stream.lowWater:
-                    self._reader.returnCredit(stream)
-            elif deadlines.limitsHalfClosed and stream.state is not OPEN:
+                self._linger(stream, now)
+            elif self.limitsHalfClosed and stream.state is not OPEN:
                 deadlines.halfClosed(stream, now)
+
+    def _linger(self, stream: Stream, now: float) -> None:
+        self._deadlines.lingers(stream, now)
+        # A peer that waits for credit has to find out that nobody reads, or,
+        # without a reset, be able to finish.
+        if stream.receiveCredit < stream.lowWater:
+            self._reader.returnCredit(stream)
 
     # Opening.
 
@@ -222,7 +228,7 @@ class StreamTable:
             self.pending.add(stream)
 
     def _full(self, key: Key, limit: str, figure: int, what: str) -> None:
-        now = self._reader.now
+        now = self._session.now
         if now - self._told.get(limit, -_TELL_EVERY) >= _TELL_EVERY:
             self._told[limit] = now
             name = self._session.describeKey(key)
@@ -289,30 +295,18 @@ class StreamTable:
             stream.handler.streamAccepted()
 
     def _settled(self, stream: Stream) -> None:
-        self._deadlines.acknowledged(stream)
+        if self._deadlines.limitsOpening:
+            self._deadlines.acknowledged(stream)
         if self.opener.acknowledged() and not self._session.over:
             self._session.handler.opensAllowed()
 
     # Ending.
 
-    def endSent(self, stream: Stream) -> bytes:
-        """
-        A stream's end is about to be taken.
-
-        @return: the frame.
-        """
-        stream.advance(SEND_END)
-        if stream.state is CLOSED:
-            self.remove(stream)
-        elif self._deadlines.limitsHalfClosed:
-            self.halfClosed(stream)
-        return self._session.codec.encodeEnd(stream.key)
-
     def halfClosed(self, stream: Stream) -> None:
         """
         One direction of a stream has ended.
         """
-        if self._deadlines.limitsHalfClosed and stream.handler is not None:
+        if self.limitsHalfClosed and stream.handler is not None:
             self._beginLater(stream)
 
     def left(self, stream: Stream) -> None:
@@ -325,7 +319,10 @@ class StreamTable:
             self.pending.discard(stream)
         if stream.state is CLOSED:
             self._ended.pop(stream, None)
+        elif stream.state is LOCAL_ENDED and self._session.corked:
+            self._linger(stream, self._session.now)
         else:
+            # Mostly its end goes out, and that was all.
             self._beginLater(stream)
 
     def drop(self, stream: Stream) -> None:
@@ -415,7 +412,9 @@ class StreamTable:
         del self.streams[stream.key]
         if self.pending:
             self.pending.discard(stream)
-        self._reader.forget(stream)
+        self._reader.recent.add(stream.key)
+        if stream.tuner is not None:
+            self._reader.forget(stream.tuner)
         if not stream.inbound:
             self.opener.live -= 1
             if not stream.acknowledged and session.capabilities.ack:

@@ -33,7 +33,7 @@ class MuxDriver(asyncio.Protocol):
 
     def resume_writing(self):
         self.full = False
-        self.session.resumeWriting()
+        self.session.resumeWriting(self.now())
         self.flush()
 
     def connection_lost(self, error):

@@ -157,7 +157,7 @@ def test_keysRunOut(wire: str) -> None:
         with pytest.raises(KeysExhausted, match=wire):
             driver.open()
         assert not session.takesStreams
-    assert session.mayOpen
+    assert session.opener.mayOpen
     assert set(session.streams) == {first.stream.key, second.stream.key}
     Remote(driver).open()
     assert len(session.streams) == 3
@@ -359,23 +359,23 @@ def test_mayOpen() -> None:
     remote = Remote(driver)
     session = driver.session
     first = driver.open()
-    may = [session.mayOpen]
+    may = [session.opener.mayOpen]
     second = driver.open()
-    may.append(session.mayOpen)
+    may.append(session.opener.mayOpen)
     assert driver.events == []
     remote.send(remote.accept(first.stream.key))
-    may.append(session.mayOpen)
+    may.append(session.opener.mayOpen)
     assert driver.events == [("opensAllowed",)]
     third = driver.open()
-    may.append(session.mayOpen)
+    may.append(session.opener.mayOpen)
     third.reset()
-    may.append(session.mayOpen)
+    may.append(session.opener.mayOpen)
     assert driver.events == [("opensAllowed",)] * 2
     remote.send(remote.accept(second.stream.key))
     assert driver.events == [("opensAllowed",)] * 2
     fourth = driver.open()
     fifth = driver.open()
-    may.append(session.mayOpen)
+    may.append(session.opener.mayOpen)
     assert may == [True, False, True, False, True, False]
     remote.send(remote.resetting(fourth.stream.key))
     assert driver.events == [("opensAllowed",)] * 3
@@ -392,9 +392,9 @@ def test_unacknowledgedByDefault(wire: str, most: int) -> None:
     """
     driver = Driver(wire, Role.CLIENT)
     for _ in range(most or 2000):
-        assert driver.session.mayOpen
+        assert driver.session.opener.mayOpen
         driver.open()
-    assert driver.session.mayOpen is (most == 0)
+    assert driver.session.opener.mayOpen is (most == 0)
 
 
 @pytest.mark.parametrize("wire", wireNames())

@@ -782,7 +782,7 @@ def test_aThousandStreams(wire: str) -> None:
     pipe = Pipe(wire, MuxConfig(keepAlive=0, keepAliveTimeout=0))
     mine = []
     for index in range(1000):
-        while not pipe.client.session.mayOpen:
+        while not pipe.client.session.opener.mayOpen:
             pipe.pump()
         user = pipe.client.open()
         user.stream.write(b"%d" % index)
