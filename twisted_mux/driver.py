@@ -78,6 +78,7 @@ class Driver(Protocol):
     @ivar engine: the session of the engine, from L{drive} on.
     @ivar config: the configuration, with the wire's own defaults.
     @ivar reactor: for the delayed calls.
+    @ivar telling: the stream of which something other than payload is being told.
     @ivar lostReason: why the carrier is gone; C{None} as long as it is not.
     """
 
@@ -99,9 +100,7 @@ class Driver(Protocol):
         self._turnCall: IDelayedCall | None = None
         self._tickCall: IDelayedCall | None = None
         self._laters: list[Callable[[], None]] = []
-        # The stream (and its protocol) of which something other than payload is
-        # being told.
-        self._telling: tuple[StreamTransport, object] | None = None
+        self.telling: StreamTransport | None = None
         self._bytesWritten = 0
 
     # What a carrier's transport calls.
@@ -181,7 +180,7 @@ class Driver(Protocol):
         """
         self._carrier.full = False
         self.engine.resumeWriting(self._seconds())
-        self._flush()
+        context.call(self._context, self._flush)
 
     def stopProducing(self) -> None:
         """
@@ -201,41 +200,29 @@ class Driver(Protocol):
     def tell(
         self,
         transport: StreamTransport,
-        protocol: object,
         function: Callable[..., object],
-        argument: object = None,
+        *args: object,
     ) -> None:
         """
-        Call C{function} in the log context of a stream with that protocol.
-
-        @param argument: what it is called with, unless that is C{None}.
+        Call C{function} in the log context of a stream.
         """
         # As for chunks: log.callWithContext takes ten times as long, most of it
         # for a prefix that nobody asks for.
-        if self._contexts[-1] is not self._context:
-            self._contexts.append(self._context)
-            try:
-                self.tell(transport, protocol, function, argument)
-            finally:
-                self._contexts.pop()
-            return
-        before = self._telling
-        self._telling = (transport, protocol)
+        before = self.telling
+        self.telling = transport
+        self._contexts.append(self._context)
         try:
-            if argument is None:
-                function()
-            else:
-                function(argument)
+            function(*args)
         finally:
-            self._telling = before
+            self._contexts.pop()
+            self.telling = before
 
     def currentPrefix(self) -> str:
         """
         The log prefix of the stream whose protocol is being called.
         """
-        if self._telling is not None:
-            transport, protocol = self._telling
-            return transport.prefixFor(protocol)
+        if self.telling is not None:
+            return self.telling.logPrefix()
         engine = self.engine
         handler = None if engine.current is None else engine.current.handler
         if isinstance(handler, StreamTransport):
@@ -275,8 +262,6 @@ class Driver(Protocol):
     def _turn(self) -> None:
         self._turnCall = None
         context.call(self._context, self._do)
-        if self.lostReason is None:
-            self._flush()
 
     def _do(self) -> None:
         """
@@ -288,11 +273,13 @@ class Driver(Protocol):
             for function in laters:
                 function()
         self.engine.turn(self._seconds())
+        if self.lostReason is None:
+            self._flush()
 
     def _tick(self) -> None:
         self._tickCall = None
-        self.engine.tick(self._seconds())
-        self._flush()
+        context.call(self._context, self.engine.tick, self._seconds())
+        context.call(self._context, self._flush)
 
     def _flush(self) -> None:
         """

@@ -18,7 +18,6 @@ from typing import TYPE_CHECKING
 from twisted.internet.defer import Deferred
 from twisted.internet.error import ConnectingCancelledError, NoProtocol
 from twisted.internet.interfaces import IProtocol, IProtocolFactory
-from twisted.internet.protocol import connectionDone
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
@@ -84,11 +83,12 @@ class Opening(StreamWatcher):
         """
         Connect a protocol, unless it is too late.
         """
+        mux = self._mux
         transport = self._transport
         if self.deferred is None or transport is None or transport.disconnected:
             return
         try:
-            protocol = self._factory.buildProtocol(self._mux.peerAddress)
+            protocol = self._factory.buildProtocol(mux.peerAddress)
             if self._over:
                 return
             if protocol is None:
@@ -103,7 +103,7 @@ class Opening(StreamWatcher):
             else:
                 self._drop(Failure())
             return
-        self._mux.engine.start(transport.engineStream)
+        mux.engine.start(transport.engineStream)
         deferred = self.deferred
         if deferred is not None:
             self.deferred = None
@@ -131,7 +131,7 @@ class Opening(StreamWatcher):
         """
         The stream is over.
         """
-        if reason is not connectionDone and reason.check(StreamReset):
+        if self.deferred is not None and reason.check(StreamReset):
             refused = StreamRefused(string=str(reason.value))  # type: ignore[no-untyped-call]
             reason = Failure(refused)
         self.fail(reason)

@@ -141,12 +141,7 @@ class StreamIdentity:
         """
         As that of a TCP connection, with the stream's id for its number.
         """
-        return self.prefixFor(self._stream.receiver)
-
-    def prefixFor(self, protocol: object) -> str:
-        """
-        L{logPrefix}, if that were the protocol.
-        """
+        protocol: object = self._stream.receiver
         if ILoggingContext.providedBy(protocol):
             prefix = cast(Any, protocol).logPrefix()
         else:

@@ -188,7 +188,7 @@ class StreamTransport(StreamIdentity):
         Who is called with what arrives.  It may be replaced at any time, and
         is gone after C{connectionLost}.
         """
-        receiver = self._stream.receiver
+        receiver = None if self.disconnected else self._stream.receiver
         if receiver is None:
             raise AttributeError("the stream has no protocol any more")
         return cast(IProtocol, receiver)
@@ -245,9 +245,11 @@ class StreamTransport(StreamIdentity):
         self._stream.stopReading()
         self.disconnecting = 1
         if self._writeDisconnected:
-            self._lost(connectionDone)
-            return
-        self._endWhenFlushed()
+            self._mux.tell(self, self._lost, connectionDone)
+        elif self.producer is None:
+            self._stream.endWriting()
+        else:
+            self._endWhenFlushed()
 
     def abortConnection(self) -> None:
         """
@@ -483,7 +485,8 @@ class StreamTransport(StreamIdentity):
         self._stream.reset()
         self._lost(failure)
 
-    # The beginning and the end of the connection.
+    # The beginning and the end of the connection.  (Mux.tell, without a call: these
+    # are called in the session's context.)
 
     def connectionOpened(self, protocol: IProtocol) -> None:
         """
@@ -492,11 +495,17 @@ class StreamTransport(StreamIdentity):
         receiver: Any = protocol
         self._stream.receiver = receiver
         self.connected = 1
-        self._mux.tell(self, protocol, protocol.makeConnection, self)
-
-    def _call(self, function: Any, *args: object) -> None:
+        mux = self._mux
+        before = mux.telling
+        mux.telling = self
         try:
-            self._mux.tell(self, self._stream.receiver, function, *args)
+            protocol.makeConnection(self)
+        finally:
+            mux.telling = before
+
+    def _call(self, function: Any) -> None:
+        try:
+            self._mux.tell(self, function)
         except BaseException:
             self.receiverFailed()
 
@@ -509,24 +518,18 @@ class StreamTransport(StreamIdentity):
         stream = self._stream
         protocol: Any = stream.receiver
         stream.leave()
-        stream.receiver = None
+        mux = self._mux
+        before = mux.telling
+        mux.telling = self
         producer = self.producer
-        self.producer = None
         if producer is not None:
-            try:
-                self._mux.tell(self, protocol, producer.stopProducing)
-            except BaseException:
-                self._log.failure(
-                    "stream {stream} of {session}: stopProducing of {producer!r} raised",
-                    stream=self.streamId,
-                    session=self._mux.describe(),
-                    producer=producer,
-                )
+            self.producer = None
+            self._stop(producer)
         watcher = self._watcher
         self._watcher = None
         if connected and protocol is not None:
             try:
-                self._mux.tell(self, protocol, protocol.connectionLost, reason)
+                protocol.connectionLost(reason)
             except BaseException:
                 self._log.failure(
                     "stream {stream} of {session}: connectionLost of {protocol!r} raised",
@@ -534,8 +537,21 @@ class StreamTransport(StreamIdentity):
                     session=self._mux.describe(),
                     protocol=protocol,
                 )
+        stream.receiver = None
+        mux.telling = before
         if watcher is not None:
             watcher.lost(reason)
+
+    def _stop(self, producer: IProducer) -> None:
+        try:
+            producer.stopProducing()
+        except BaseException:
+            self._log.failure(
+                "stream {stream} of {session}: stopProducing of {producer!r} raised",
+                stream=self.streamId,
+                session=self._mux.describe(),
+                producer=producer,
+            )
 
     # TLS.
 

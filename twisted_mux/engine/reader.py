@@ -303,10 +303,14 @@ class Reader:
                 self._session.measure()
             else:
                 liveness.estimate(
-                    tuner.roundTrip(stream.granted - stream.receiveCredit, self._session.now)
+                    tuner.roundTrip(
+                        stream.granted - stream.receiveCredit, self._session.now
+                    )
                 )
         consumed = stream.granted - stream.receiveCredit - stream.held
-        wanted = tuner.wanted(consumed, liveness.roundTrip, liveness.measured, self._session.now)
+        wanted = tuner.wanted(
+            consumed, liveness.roundTrip, liveness.measured, self._session.now
+        )
         wanted = min(wanted, self._config.maxWindow)
         more = wanted - tuner.window
         budget = self._config.receiveBudget or 0

@@ -330,7 +330,7 @@ class Session:
         for each stream that L{openStream} returned.
         """
         stream.queued = False
-        if self.corked or stream.waiting:
+        if self.corked or stream.backlogSize or stream.endWaits:
             if stream.handler is not None:
                 self.deliverLater(stream)
         elif stream.reading and stream.handler is not None:

@@ -34,10 +34,10 @@ from twisted_mux.engine.opener import Opener
 from twisted_mux.engine.scheduler import IDLE
 from twisted_mux.engine.states import (
     CLOSED,
+    LOCAL_ENDED,
     LOSE,
     OPEN,
     RECEIVE_RESET,
-    LOCAL_ENDED,
     REMOTE_ENDED,
     SEND_RESET,
     Event,
@@ -168,29 +168,26 @@ class StreamTable:
         See L{Session.openStream<twisted_mux.engine.session.Session>}.
         """
         session = self._session
-        key = self.opener.takeKey(name, key)
-        frame = session.codec.encodeOpen(key, self._reader.window, name)
-        self.opener.opened()
-        stream = self._add(key, name, False, self._reader.initialSend)
+        opener = self.opener
+        reader = self._reader
+        key = opener.takeKey(name, key)
+        frame = session.codec.encodeOpen(key, reader.window, name)
+        opener.opened()
+        stream = self.streams[key] = Stream(
+            session,
+            key,
+            name,
+            False,
+            reader.initialReceive,
+            reader.lowWater,
+            reader.initialSend,
+        )
         stream.handler = handler
         stream.queued = True
         session.counters.streamsOpened += 1
         if self._deadlines.limitsOpening:
             self.later.append(stream)
         session.control(frame)
-        return stream
-
-    def _add(self, key: Key, name: bytes, inbound: bool, sendCredit: int) -> Stream:
-        reader = self._reader
-        stream = self.streams[key] = Stream(
-            self._session,
-            key,
-            name,
-            inbound,
-            reader.initialReceive,
-            reader.lowWater,
-            sendCredit,
-        )
         return stream
 
     def openedByPeer(self, key: Key, sendCredit: int, name: bytes) -> None:
@@ -208,17 +205,26 @@ class StreamTable:
         if config.maxPending and len(self.pending) >= config.maxPending:
             self._full(key, "maxPending", config.maxPending, "wait to be accepted")
             return
-        stream = self._add(key, name, True, sendCredit)
-        self._reader.deliverLater(stream)
+        reader = self._reader
+        stream = self.streams[key] = Stream(
+            session,
+            key,
+            name,
+            True,
+            reader.initialReceive,
+            reader.lowWater,
+            sendCredit,
+        )
+        reader.deliverLater(stream)
         session.handler.streamOpened(stream)
         if stream.handler is None and stream.state is OPEN and not stream.ending:
             session.counters.streamsRefused += 1
-            self._reader.chargeReset()
+            reader.chargeReset()
             stream.reset()
             self._mayMiss(key)
         elif self.streams.get(key) is stream:
             session.counters.streamsAccepted += 1
-            session.control(session.codec.encodeAccept(key, self._reader.window))
+            session.control(session.codec.encodeAccept(key, reader.window))
 
     def defer(self, stream: Stream) -> None:
         """
