@@ -30,7 +30,7 @@ class StreamIdentity:
     # Set by the transport: calling for it would cost each stream that is opened.
     _mux: MuxProtocol
     _stream: Stream
-    connected: int
+    connected: bool
 
     def __repr__(self) -> str:
         state = "connected" if self.connected else "not connected"

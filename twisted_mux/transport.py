@@ -83,10 +83,10 @@ class StreamTransport(StreamIdentity):
     """
     See L{IStreamTransport} and the interfaces of Twisted that it provides.
 
-    @ivar connected: 1 from before C{makeConnection} until before
+    @ivar connected: true from before C{makeConnection} until before
         C{connectionLost}.
     @ivar disconnecting: was C{loseConnection} called?
-    @ivar disconnected: 1 from before C{connectionLost}.
+    @ivar disconnected: true from before C{connectionLost}.
     @ivar bufferSize: bytes written and not yet sent above which a push
         producer is paused; may be set.
     @ivar producer: the producer, or C{None}.
@@ -132,9 +132,9 @@ class StreamTransport(StreamIdentity):
         self._writeDisconnecting = False
         self._writeDisconnected = False
         self.bufferSize = bufferSize
-        self.connected = 0
-        self.disconnected = 0
-        self.disconnecting = 0
+        self.connected = False
+        self.disconnected = False
+        self.disconnecting = False
         self.producer: IProducer | None = None
         self.producerPaused = False
         self.streamingProducer = False
@@ -243,7 +243,7 @@ class StreamTransport(StreamIdentity):
         if not self.connected or self.disconnecting or self._aborting:
             return
         self._stream.stopReading()
-        self.disconnecting = 1
+        self.disconnecting = True
         if self._writeDisconnected:
             self._mux.tell(self, self._lost, connectionDone)
         elif self.producer is None:
@@ -494,7 +494,7 @@ class StreamTransport(StreamIdentity):
         """
         receiver: Any = protocol
         self._stream.receiver = receiver
-        self.connected = 1
+        self.connected = True
         mux = self._mux
         before = mux.telling
         mux.telling = self
@@ -513,8 +513,8 @@ class StreamTransport(StreamIdentity):
         if self.disconnected:
             return
         connected = self.connected
-        self.connected = 0
-        self.disconnected = 1
+        self.connected = False
+        self.disconnected = True
         stream = self._stream
         protocol: Any = stream.receiver
         stream.leave()

@@ -39,7 +39,7 @@ class Standstills(dict["Stream", tuple[float, int]]):
         @param seconds: the time; 0 is for ever, and then none is to be started.
         """
         super().__init__()
-        self.seconds = seconds
+        self.seconds = float(seconds)
 
     def start(self, stream: Stream, now: float) -> float:
         """

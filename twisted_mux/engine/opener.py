@@ -118,7 +118,8 @@ class Opener:
 
         @return: has C{mayOpen} become true by that?
         """
-        before = self.mayOpen
         self._unacknowledged -= 1
+        if self.mayOpen:
+            return False
         self.mayOpen = self._unacknowledged < self._most
-        return not before and self.mayOpen
+        return self.mayOpen

@@ -121,19 +121,22 @@ class Scheduler:
             else:
                 break
             length = stream.buffered
-            credit = stream.sendCredit
-            if length > quantum or (length > credit and length):
-                credit = stream.usableCredit()
-                length = min(quantum, credit)
-                if length <= 0:
-                    stream.turn = IDLE
-                    continue
             if length:
+                credit = stream.sendCredit
+                if length > quantum or length > credit:
+                    credit = stream.usableCredit()
+                    length = min(quantum, credit)
+                    if length <= 0:
+                        stream.turn = IDLE
+                        continue
                 stream.sendCredit = credit - length
                 header = payloadHeader(stream.key, length)
                 out.append(header)
-                if stream.rest is None and length == stream.buffered:
+                if length == stream.buffered and not stream.offset:
                     out.append(stream.head)
+                    if stream.rest is not None:
+                        out.extend(stream.rest)
+                        stream.rest = None
                     stream.head = b""
                     stream.buffered = 0
                 else:

@@ -65,12 +65,12 @@ class Stream:
     @ivar writable: would something that is written now still be sent?
     @ivar ahead: how many bytes it has sent ahead of the scheduler's ring since
         its turn there, where it has a place if that is not 0.
+    @ivar offset: how much of the C{head} has been taken, in bytes.
     @ivar wantsEmpty: is the handler to be told when C{buffered} gets to 0?
     """
 
     __slots__ = (
         "_backlog",
-        "_offset",
         "_permitted",
         "_session",
         "acknowledged",
@@ -89,6 +89,7 @@ class Stream:
         "key",
         "lowWater",
         "name",
+        "offset",
         "queued",
         "reading",
         "receiveCredit",
@@ -136,7 +137,7 @@ class Stream:
         self.held = 0
         # Writing.
         self.head = b""
-        self._offset = 0
+        self.offset = 0
         self.rest: list[bytes] | deque[bytes] | None = None
         self.buffered = 0
         self.sendCredit = sendCredit
@@ -344,25 +345,16 @@ class Stream:
         """
         Append the next C{length} bytes, of which there are at least as many,
         to C{out}, in pieces.  Large parts of a chunk are views of it, so that
-        nothing is copied before all is joined.
+        nothing is copied before all is joined.  (All that there is the scheduler
+        takes itself, if nothing of the C{head} has been taken.)
         """
-        if length == self.buffered:
-            offset = self._offset
-            out.append(memoryview(self.head)[offset:] if offset else self.head)
-            if self.rest:
-                out.extend(self.rest)
-            self.head = b""
-            self._offset = 0
-            self.rest = None
-            self.buffered = 0
-            return
         self.buffered -= length
         rest = self.rest
         if rest is not None and not isinstance(rest, deque):
             rest = self.rest = deque(rest)
         while length:
             head = self.head
-            begin = self._offset
+            begin = self.offset
             end = min(begin + length, len(head))
             length -= end - begin
             if end - begin > JOIN_LIMIT:
@@ -370,19 +362,16 @@ class Stream:
             else:
                 out.append(head[begin:end])
             if end < len(head):
-                self._offset = end
+                self.offset = end
             else:
-                self._offset = 0
+                self.offset = 0
                 self.head = rest.popleft() if rest else b""
         if not rest:
-            # What is left is the head alone; the scheduler takes that whole.
             self.rest = None
-            if self._offset and self.buffered <= JOIN_LIMIT:
-                self.head = self.head[self._offset :]
-                self._offset = 0
-            elif self._offset:
-                # Not the bare head, as long as there is an offset.
-                self.rest = deque()
+            if self.offset and self.buffered <= JOIN_LIMIT:
+                # What is left may have to wait, and should not hold all the rest.
+                self.head = self.head[self.offset :]
+                self.offset = 0
 
     def takeEnd(self) -> bytes:
         """
@@ -425,7 +414,7 @@ class Stream:
         """
         self.writable = False
         self.head = b""
-        self._offset = 0
+        self.offset = 0
         self.rest = None
         self.buffered = 0
         self.ending = False

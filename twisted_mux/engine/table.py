@@ -222,7 +222,7 @@ class StreamTable:
             reader.chargeReset()
             stream.reset()
             self._mayMiss(key)
-        elif self.streams.get(key) is stream:
+        elif stream.state is not CLOSED:
             session.counters.streamsAccepted += 1
             session.control(session.codec.encodeAccept(key, reader.window))
 

@@ -71,7 +71,7 @@ class NetmuxCodec(HeaderCodec):
         super().__init__(role, sink, maxFrame)
         # A peer with its defaults sends 65,536 bytes in a frame however short
         # ours are.
-        self._longest = max(self._maxFrame, DEFAULT_MAX_FRAME)
+        self._accept(max(self._maxFrame, DEFAULT_MAX_FRAME))
 
     def _windowUpdate(self, key: int, flags: int, delta: int) -> None:
         if flags:
