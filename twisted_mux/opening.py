@@ -103,7 +103,7 @@ class Opening(StreamWatcher):
             else:
                 self._drop(Failure())
             return
-        mux.engine.start(transport.engineStream)
+        transport.begin()
         deferred = self.deferred
         if deferred is not None:
             self.deferred = None

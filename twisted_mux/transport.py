@@ -68,6 +68,9 @@ def mustBeBytes(data: object) -> None:
         raise TypeError("Data must be bytes")
 
 
+_adaptHalfCloseable = IHalfCloseableProtocol.__adapt__
+
+
 def _halfCloseable(protocol: object) -> Any:
     """
     What C{IHalfCloseableProtocol(protocol, None)} is.  Asked like that an interface looks
@@ -75,7 +78,7 @@ def _halfCloseable(protocol: object) -> Any:
     """
     if getattr(protocol, "__conform__", None) is not None:
         return IHalfCloseableProtocol(protocol, None)
-    return IHalfCloseableProtocol.__adapt__(protocol)
+    return _adaptHalfCloseable(protocol)
 
 
 @implementer(IStreamTransport, ITCPTransport, IConsumer, IPushProducer, ILoggingContext)
@@ -502,6 +505,13 @@ class StreamTransport(StreamIdentity):
             protocol.makeConnection(self)
         finally:
             mux.telling = before
+
+    def begin(self) -> None:
+        """
+        Let what arrives be delivered, from the next turn on.  Once for each stream
+        that this side has opened, when it is connected.
+        """
+        self._mux.engine.start(self._stream)
 
     def _call(self, function: Any) -> None:
         try:

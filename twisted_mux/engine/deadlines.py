@@ -49,7 +49,7 @@ class Standstills(dict["Stream", tuple[float, int]]):
         """
         due = now + self.seconds
         self.pop(stream, None)
-        self[stream] = (due, stream.bytesMoved)
+        self[stream] = (due, stream.moved())
         return due
 
     def next(self) -> float | None:
@@ -73,7 +73,7 @@ class Standstills(dict["Stream", tuple[float, int]]):
                 return
             stream = next(iter(self))
             _, moved = self.pop(stream)
-            if deaf or stream.bytesMoved != moved:
+            if deaf or stream.moved() != moved:
                 self.start(stream, now)
             else:
                 yield stream

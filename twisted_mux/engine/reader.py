@@ -33,12 +33,12 @@ from twisted_mux.engine.credit import (
 from twisted_mux.engine.limits import RecentKeys, TokenBucket
 from twisted_mux.engine.scheduler import IDLE
 from twisted_mux.engine.states import (
-    AFTER_RECEIVE_END,
     CLOSED,
     LOCAL_ENDED,
     OPEN,
     RECEIVE_RESET,
     REMOTE_ENDED,
+    afterReceiveEnd,
 )
 from twisted_mux.errors import FlowControlError, LimitExceeded, ProtocolError
 from twisted_mux.wire.base import Breach, Credit, Key
@@ -407,7 +407,7 @@ class Reader:
             session.table.acknowledged(stream)
             if self._streams.get(key) is not stream:
                 return
-        state = AFTER_RECEIVE_END.get(stream.state)
+        state = afterReceiveEnd(stream.state)
         if state is None:
             self._breach(stream, self._capabilities.afterEnd, "ended twice")
             return

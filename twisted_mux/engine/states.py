@@ -94,4 +94,5 @@ def _following(event: Event) -> dict[State, State]:
 #: What follows upon the two events that are in most streams' lives, by the state
 #: before; so no pair has to be made.
 AFTER_SEND_END: Final = _following(SEND_END)
-AFTER_RECEIVE_END: Final = _following(RECEIVE_END)
+#: The other: C{None} for a state in which it must not happen.
+afterReceiveEnd = _following(RECEIVE_END).get

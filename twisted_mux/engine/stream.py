@@ -164,10 +164,9 @@ class Stream:
         """
         return self._permitted - self.sendCredit
 
-    @property
-    def bytesMoved(self) -> int:
+    def moved(self) -> int:
         """
-        Both together.
+        How much payload has arrived and been taken, together.
         """
         return self.granted - self.receiveCredit + self._permitted - self.sendCredit
 
