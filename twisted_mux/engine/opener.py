@@ -112,14 +112,12 @@ class Opener:
             f"the {self._session.codec.name} session has used up its stream ids"
         )
 
-    def acknowledged(self) -> bool:
+    def acknowledged(self) -> None:
         """
         One stream fewer waits for the peer's acknowledgement.
-
-        @return: has C{mayOpen} become true by that?
         """
         self._unacknowledged -= 1
-        if self.mayOpen:
-            return False
-        self.mayOpen = self._unacknowledged < self._most
-        return self.mayOpen
+        if not self.mayOpen and self._unacknowledged < self._most:
+            self.mayOpen = True
+            if not self._session.over:
+                self._session.handler.opensAllowed()

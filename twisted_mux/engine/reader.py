@@ -357,12 +357,12 @@ class Reader:
         if stream is None:
             self._strayFrame(key)
             return
+        if credit:
+            self._moreCredit(stream, credit)
         if stream.acknowledged:
             # Asked for by nobody, or sent twice; it changes nothing.
             self.idleReceived()
-        if credit:
-            self._moreCredit(stream, credit)
-        if not stream.acknowledged:
+        else:
             self._session.table.acknowledged(stream)
 
     def creditReceived(self, key: Key, delta: int) -> None:

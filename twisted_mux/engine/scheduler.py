@@ -132,6 +132,7 @@ class Scheduler:
                 stream.sendCredit = credit - length
                 header = payloadHeader(stream.key, length)
                 out.append(header)
+                filled += len(header) + length
                 if length == stream.buffered and not stream.offset:
                     out.append(stream.head)
                     if stream.rest is not None:
@@ -141,14 +142,13 @@ class Scheduler:
                     stream.buffered = 0
                 else:
                     stream.take(length, out)
-                filled += len(header) + length
-                if stream.buffered:
-                    stream.turn = BUSY
-                    if early and ahead:
-                        stream.ahead = ahead + length
-                    else:
-                        busy.append(stream)
-                    continue
+                    if stream.buffered:
+                        stream.turn = BUSY
+                        if early and ahead:
+                            stream.ahead = ahead + length
+                        else:
+                            busy.append(stream)
+                        continue
             if stream.ending:
                 end = stream.takeEnd()
                 out.append(end)

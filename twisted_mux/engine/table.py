@@ -296,15 +296,11 @@ class StreamTable:
         The peer accepted a stream of ours.
         """
         stream.acknowledged = True
-        self._settled(stream)
-        if stream.handler is not None:
-            stream.handler.streamAccepted()
-
-    def _settled(self, stream: Stream) -> None:
         if self._deadlines.limitsOpening:
             self._deadlines.acknowledged(stream)
-        if self.opener.acknowledged() and not self._session.over:
-            self._session.handler.opensAllowed()
+        self.opener.acknowledged()
+        if stream.handler is not None:
+            stream.handler.streamAccepted()
 
     # Ending.
 
@@ -424,7 +420,8 @@ class StreamTable:
         if not stream.inbound:
             self.opener.live -= 1
             if not stream.acknowledged and session.capabilities.ack:
-                self._settled(stream)
+                self._deadlines.acknowledged(stream)
+                self.opener.acknowledged()
         self._deadlines.forget(stream)
         if stream.handler is not None:
             self._ended[stream] = None
