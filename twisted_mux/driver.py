@@ -195,7 +195,8 @@ class Driver(Protocol):
         Call C{function}, which must not raise, in the next turn.
         """
         self._laters.append(function)
-        self.wake(False)
+        if self._turnCall is None:
+            self.wake(False)
 
     def tell(
         self,

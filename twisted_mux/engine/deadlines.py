@@ -175,7 +175,8 @@ class Deadlines:
         """
         A stream has gone.
         """
-        self._lingering.pop(stream, None)
+        if self._lingering:
+            self._lingering.pop(stream, None)
         if self._halfClosed:
             self._halfClosed.pop(stream, None)
         if self._slow:

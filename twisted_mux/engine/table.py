@@ -215,7 +215,8 @@ class StreamTable:
             reader.lowWater,
             sendCredit,
         )
-        reader.deliverLater(stream)
+        stream.queued = True
+        reader.deliverable.append(stream)
         session.handler.streamOpened(stream)
         if stream.handler is None and stream.state is OPEN and not stream.ending:
             session.counters.streamsRefused += 1
