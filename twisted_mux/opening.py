@@ -124,8 +124,7 @@ class Opening(StreamWatcher):
         """
         The peer acknowledged the stream.
         """
-        if self.deferred is not None:
-            self.connect()
+        self.connect()
 
     def lost(self, reason: Failure) -> None:
         """

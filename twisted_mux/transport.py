@@ -404,7 +404,7 @@ class StreamTransport(StreamIdentity):
         """
         The peer acknowledged the stream.
         """
-        if self._watcher is not None:
+        if not self.connected and self._watcher is not None:
             self._watcher.accepted()
 
     def streamEnded(self) -> None:
@@ -585,7 +585,7 @@ class StreamWatcher:
 
     def accepted(self) -> None:
         """
-        The peer acknowledged the stream.
+        The peer acknowledged the stream, to which no protocol is connected yet.
         """
 
     def lost(self, reason: Failure) -> None:

@@ -22,7 +22,9 @@ from twisted_mux.errors import (
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from twisted_mux.engine.deadlines import Deadlines
     from twisted_mux.engine.session import Session
+    from twisted_mux.engine.stream import Stream
     from twisted_mux.wire.base import Key
 
 
@@ -41,6 +43,7 @@ class Opener:
 
     __slots__ = (
         "_acknowledges",
+        "_deadlines",
         "_keys",
         "_most",
         "_session",
@@ -52,8 +55,11 @@ class Opener:
         "refused",
     )
 
-    def __init__(self, session: Session, keys: Iterator[Key]) -> None:
+    def __init__(
+        self, session: Session, keys: Iterator[Key], deadlines: Deadlines
+    ) -> None:
         self._session = session
+        self._deadlines = deadlines
         self._keys = keys
         self._unacknowledged = 0
         self._acknowledges = session.capabilities.ack
@@ -112,11 +118,26 @@ class Opener:
             f"the {self._session.codec.name} session has used up its stream ids"
         )
 
-    def acknowledged(self) -> None:
+    def acknowledged(self, stream: Stream) -> None:
         """
-        One stream fewer waits for the peer's acknowledgement.
+        The peer has accepted a stream.
+        """
+        stream.acknowledged = True
+        self._unacknowledged -= 1
+        if not self.mayOpen or self._deadlines.limitsOpening:
+            self._fewer(stream)
+        if stream.handler is not None:
+            stream.handler.streamAccepted()
+
+    def ended(self, stream: Stream) -> None:
+        """
+        A stream has ended that the peer had not acknowledged.
         """
         self._unacknowledged -= 1
+        self._fewer(stream)
+
+    def _fewer(self, stream: Stream) -> None:
+        self._deadlines.acknowledged(stream)
         if not self.mayOpen and self._unacknowledged < self._most:
             self.mayOpen = True
             if not self._session.over:

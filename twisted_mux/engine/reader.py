@@ -363,7 +363,7 @@ class Reader:
             # Asked for by nobody, or sent twice; it changes nothing.
             self.idleReceived()
         else:
-            self._session.table.acknowledged(stream)
+            self._session.opener.acknowledged(stream)
 
     def creditReceived(self, key: Key, delta: int) -> None:
         stream = self._streams.get(key)
@@ -404,7 +404,7 @@ class Reader:
             # Some peers (hashicorp's yamux) have only this answer to a stream
             # that has ended before they accept it.  Its owner may do anything
             # when it hears of it: pause, resume, reset.
-            session.table.acknowledged(stream)
+            session.opener.acknowledged(stream)
             if self._streams.get(key) is not stream:
                 return
         state = afterReceiveEnd(stream.state)

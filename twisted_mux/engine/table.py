@@ -110,7 +110,7 @@ class StreamTable:
         self.pending: set[Stream] = set()
         # When it was last said that a limit is reached.
         self._told: dict[str, float] = {}
-        self.opener = Opener(session, session.codec.keys())
+        self.opener = Opener(session, session.codec.keys(), deadlines)
 
     @property
     def inbound(self) -> int:
@@ -292,17 +292,6 @@ class StreamTable:
         del self.owed[key]
         return True
 
-    def acknowledged(self, stream: Stream) -> None:
-        """
-        The peer accepted a stream of ours.
-        """
-        stream.acknowledged = True
-        if self._deadlines.limitsOpening:
-            self._deadlines.acknowledged(stream)
-        self.opener.acknowledged()
-        if stream.handler is not None:
-            stream.handler.streamAccepted()
-
     # Ending.
 
     def halfClosed(self, stream: Stream) -> None:
@@ -421,8 +410,7 @@ class StreamTable:
         if not stream.inbound:
             self.opener.live -= 1
             if not stream.acknowledged and session.capabilities.ack:
-                self._deadlines.acknowledged(stream)
-                self.opener.acknowledged()
+                self.opener.ended(stream)
         self._deadlines.forget(stream)
         if stream.handler is not None:
             self._ended[stream] = None
