@@ -27,7 +27,7 @@ FRAME_COST_GATE = 3.4
 #: functions and of C's,
 FRAME_CALLS = 8
 #: and instructions of CPython 3.11's byte code.
-FRAME_INSTRUCTIONS = 152
+FRAME_INSTRUCTIONS = 149
 #: Bytes of an idle stream: transport and engine state, in CPython 3.11.
 IDLE_STREAM = 800
 #: The share of a link's rate that one stream reaches, after its first two seconds.
