@@ -220,7 +220,7 @@ def openAndEnd(scene: Scene) -> int:
     for _ in range(50):
         keys = [scene.key() for _ in range(100)]
         scene.send(*(scene.opening(key) + scene.codec.encodeEnd(key) for key in keys))
-    return len(scene.engine._reader.recent._keys)
+    return len(scene.engine._reader.recent)
 
 
 # Streams.

@@ -296,7 +296,7 @@ class Visit:
         assert session.table.opener.live == len(streams) - inbound
         assert len(streams) - inbound <= config.maxOutboundStreams
         assert not any(stream.gone for stream in streams.values())
-        assert len(session._reader.recent._keys) <= 2 * config.rememberedStreams + 2
+        assert len(session._reader.recent) <= 2 * config.rememberedStreams + 2
         assert len(session.table.owed) <= config.rememberedStreams
         assert len(session.liveness._pings) <= len(self._steps) + self._driver.now + 1
         deadlines = session._deadlines

@@ -90,29 +90,31 @@ class Timeouts(dict[T, float]):
 
 class RecentKeys:
     """
-    The keys of the streams that went away last.
+    The keys of the streams that went away last: that many at least, and fewer than
+    twice as many.
     """
 
-    __slots__ = ("_keys", "_many", "_most")
+    __slots__ = ("_most", "_newer", "_older")
 
     def __init__(self, most: int) -> None:
-        self._keys: dict[Hashable, None] = {}
+        # Two generations, so that the oldest are forgotten all at once: nothing is
+        # spent on a single key but its entry.
+        self._newer: set[Hashable] = set()
+        self._older: set[Hashable] = set()
         self._most = most
-        self._many = 2 * most + 2
 
     def add(self, key: Hashable) -> None:
         """
-        Remember a key, and forget the oldest if there are too many.
+        Remember a key, as the newest.
         """
-        keys = self._keys
-        if key in keys:
-            del keys[key]
-        keys[key] = None
-        # In bulk: taking single keys off the front of a dict costs more with
-        # every one that was taken before.
-        if len(keys) >= self._many:
-            for old in list(keys)[: len(keys) - self._most]:
-                del keys[old]
+        newer = self._newer
+        newer.add(key)
+        if len(newer) >= self._most:
+            self._older = newer
+            self._newer = set()
 
     def __contains__(self, key: Hashable) -> bool:
-        return key in self._keys
+        return key in self._newer or key in self._older
+
+    def __len__(self) -> int:
+        return len(self._newer) + len(self._older)
