@@ -79,6 +79,8 @@ class Driver(Protocol):
     @ivar config: the configuration, with the wire's own defaults.
     @ivar reactor: for the delayed calls.
     @ivar telling: the stream of which something other than payload is being told.
+    @ivar unaware: what the last protocol provides that turned out not to be
+        half-closeable: the next is most likely of the same class.
     @ivar lostReason: why the carrier is gone; C{None} as long as it is not.
     """
 
@@ -101,6 +103,7 @@ class Driver(Protocol):
         self._tickCall: IDelayedCall | None = None
         self._laters: list[Callable[[], None]] = []
         self.telling: StreamTransport | None = None
+        self.unaware: object = None
         self._bytesWritten = 0
 
     # What a carrier's transport calls.

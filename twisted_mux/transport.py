@@ -42,7 +42,7 @@ from twisted.internet.interfaces import (
 from twisted.internet.protocol import connectionDone
 from twisted.logger import Logger
 from twisted.python.failure import Failure
-from zope.interface import implementer
+from zope.interface import implementer, providedBy
 
 from twisted_mux.interfaces import IStreamTransport
 from twisted_mux.reasons import SessionLost, StreamDropped, StreamReset
@@ -411,11 +411,17 @@ class StreamTransport(StreamIdentity):
         """
         The peer's direction is at its end.
         """
-        aware = _halfCloseable(self._stream.receiver)
-        if aware is None:
-            self._lost(connectionDone)
-        else:
-            self._call(aware.readConnectionLost)
+        receiver = self._stream.receiver
+        mux = self._mux
+        provided = providedBy(receiver)
+        if provided is not mux.unaware:
+            aware = _halfCloseable(receiver)
+            if aware is not None:
+                self._call(aware.readConnectionLost)
+                return
+            if getattr(receiver, "__conform__", None) is None:
+                mux.unaware = provided
+        self._lost(connectionDone)
 
     def streamReset(self, code: int) -> None:
         """

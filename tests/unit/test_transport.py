@@ -11,6 +11,7 @@ import pytest
 from twisted.internet.error import ConnectionDone, ConnectionLost
 from twisted.internet.interfaces import IHalfCloseableProtocol
 from twisted.python.components import registerAdapter
+from zope.interface import alsoProvides
 
 from twisted_mux.errors import ProtocolError
 from twisted_mux.reasons import StreamDropped, StreamReset
@@ -149,6 +150,44 @@ def test_adaptedForHalfCloses(kind: type[Recorder]) -> None:
     pair.pump()
     assert server.heard
     assert not server.gone
+
+
+class Choosy(Recorder):
+    """
+    Says itself who hears of half-closes for it, if it wants to.
+    """
+
+    wants = False
+
+    def __conform__(self, interface: object) -> object:
+        return Aware(self) if self.wants else None
+
+
+def test_halfClosesOfOneSession() -> None:
+    """
+    Who hears of a half-close is asked for each protocol, whatever the one before was.
+    """
+    declared = Recorder()
+    declared.readConnectionLost = lambda: setattr(declared, "heard", True)  # type: ignore[attr-defined]
+    alsoProvides(declared, IHalfCloseableProtocol)
+    choosy = Choosy()
+    choosy.wants = True
+    pair = SessionPair("yamux")
+    for server, aware in (
+        (Recorder(), False),
+        (Recorder(), False),
+        (declared, True),
+        (Recorder(), False),
+        (Adapted(), True),
+        (HalfCloser(), True),
+        (Choosy(), False),
+        (choosy, True),
+        (Recorder(), False),
+    ):
+        client, _ = connect(pair, HalfCloser(), server)
+        client.transport.loseWriteConnection()
+        pair.pump()
+        assert bool(server.gone) is not aware, server
 
 
 def test_emptiedWithoutNeed() -> None:
