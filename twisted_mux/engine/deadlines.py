@@ -47,8 +47,9 @@ class Standstills(dict["Stream", tuple[float, int]]):
 
         @return: when it is due.
         """
+        if stream in self:
+            del self[stream]
         due = now + self.seconds
-        self.pop(stream, None)
         self[stream] = (due, stream.moved())
         return due
 

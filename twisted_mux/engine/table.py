@@ -311,11 +311,15 @@ class StreamTable:
             self.pending.discard(stream)
         if stream.state is CLOSED:
             self._ended.pop(stream, None)
-        elif stream.state is LOCAL_ENDED and self._session.corked:
-            self._linger(stream, self._session.now)
+            return
+        session = self._session
+        if not session.corked:
+            self._beginLater(stream)
+        elif stream.state is LOCAL_ENDED:
+            self._linger(stream, session.now)
         else:
             # Mostly its end goes out, and that was all.
-            self._beginLater(stream)
+            self.later.append(stream)
 
     def drop(self, stream: Stream) -> None:
         """

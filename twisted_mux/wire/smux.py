@@ -22,6 +22,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from itertools import repeat
 from struct import Struct
 from typing import ClassVar, cast
 
@@ -109,7 +110,8 @@ class _SmuxCodec(Codec):
         payloadReceived = sink.payloadReceived
         unpack = _HEADER.unpack_from
         mine = self.version
-        for _ in range(FRAMES_PER_TURN):
+        # Not a range, which would make an integer for each frame.
+        for _ in repeat(None, FRAMES_PER_TURN):
             start = offset + _HEADER_SIZE
             if start > end:
                 if offset < end:

@@ -32,6 +32,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from functools import partial
+from itertools import repeat
 from struct import Struct
 from typing import Any, ClassVar
 
@@ -133,7 +134,8 @@ class HeaderCodec(Codec):
         plain = self._plain
         ordinary = self._ordinary
         frequent = self._frequent.get
-        for _ in range(FRAMES_PER_TURN):
+        # Not a range, which would make an integer for each frame.
+        for _ in repeat(None, FRAMES_PER_TURN):
             start = offset + _HEADER_SIZE
             if start > end:
                 if offset < end:
