@@ -104,7 +104,6 @@ class Driver(Protocol):
         self._laters: list[Callable[[], None]] = []
         self.telling: StreamTransport | None = None
         self.unaware: object = None
-        self._bytesWritten = 0
 
     # What a carrier's transport calls.
 
@@ -293,14 +292,14 @@ class Driver(Protocol):
         engine = self.engine
         carrier = self._carrier
         room = carrier.burst
-        while not carrier.full and engine.hasOutput:
+        while not carrier.full and engine.hasOutput():
             if room <= 0:
                 self.wake(False)
                 break
             size = self._write(carrier.batch)
             room -= size if size > _LEAST_CHARGE else _LEAST_CHARGE
             engine.settle()
-            if engine.delivers:
+            if engine.delivers():
                 # Who was waiting to write and reads on now comes next, not those
                 # who have more to write at once.  A turn is due.
                 break
@@ -318,10 +317,10 @@ class Driver(Protocol):
 
     def _write(self, room: int) -> int:
         engine = self.engine
+        outbox = engine.outbox
+        before = outbox.bytesTaken
         pieces = engine.takeOutput(room)
-        before = self._bytesWritten
-        self._bytesWritten = engine.bytesSent
-        size = self._bytesWritten - before
+        size = outbox.bytesTaken - before
         if size > _LEAST_CHARGE and engine.overtook():
             self._carrier.overtaken(self._seconds())
         if size:

@@ -208,7 +208,7 @@ def neverReadAnswers(scene: Scene) -> int:
         if not scene.engine.reading:
             break
         scene.send(frame, *islice(frames, 499))
-        most = max(most, scene.engine._outbox.controlSize)
+        most = max(most, scene.engine.outbox.controlSize)
     scene.clock.advance(31)
     return most
 

@@ -43,7 +43,7 @@ def test_pingFlood(wire: str) -> None:
     sent = drip(scene, ping, 10**6)
     most = scene.session.config.controlBacklog + FRAMES_PER_TURN * len(ping)
     assert sent * len(ping) <= most + 2 * 65536
-    assert scene.session._outbox.controlSize <= most
+    assert scene.session.outbox.controlSize <= most
     assert len(scene.session._unread) <= 65536
     scene.driver.advance(scene.session.config.writeTimeout)
     scene.driver.endedWith(PeerTimeout)
@@ -238,7 +238,7 @@ def test_opensAndNeverSends(wire: str) -> None:
     assert scene.driver.error is None
     assert scene.session.inbound == 1000
     assert scene.driver.tickTime is None
-    assert not scene.session.hasOutput
+    assert not scene.session.hasOutput()
 
 
 @everyWire

@@ -260,10 +260,12 @@ class Visit:
         most = self._config.controlBacklog + _CONTROL * (
             self._longest + 8 * self._acted + 8
         )
-        assert session._outbox.controlSize <= most
+        assert session.outbox.controlSize <= most
         waits = bool(session._reader.deliverable or session.table.later)
         waits |= bool(session._unread and session._withinBudgets)
-        waits |= session.hasOutput and not (self._driver.blocked or self._driver.closed)
+        waits |= session.hasOutput() and not (
+            self._driver.blocked or self._driver.closed
+        )
         assert not waits or self._driver.woken or session.over
         error = self._driver.error
         assert error is None or isinstance(error, (ProtocolError, PeerComplaint)), error

@@ -284,7 +284,7 @@ class Driver:
         Send what there is to be sent, if the carrier takes it.
         """
         session = self.session
-        while session.hasOutput and not self.blocked and not self.closed:
+        while session.hasOutput() and not self.blocked and not self.closed:
             pieces = session.takeOutput(BATCH)
             assert all(pieces)
             self.outbox += b"".join(pieces)
@@ -385,7 +385,7 @@ class Driver:
         assert session.inbound == 0
         assert session.held == 0
         # Control frames may be left over when the carrier is gone.
-        assert self.closed or not session.hasOutput
+        assert self.closed or not session.hasOutput()
         config = session.config
         if session.over or config.keepAlive or config.keepAliveTimeout:
             return
@@ -395,7 +395,7 @@ class Driver:
         self.tickTime = None
         session.tick(self.now)
         assert self.tickTime is None
-        assert not session.hasOutput
+        assert not session.hasOutput()
 
 
 def mirrored(wire: str, key: Key) -> Any:

@@ -418,7 +418,7 @@ class Engines(RuleBasedStateMachine):
             waits = bool(reader.deliverable or session.table.later)
             if session._unread and session._withinBudgets:
                 waits = True
-            if session.hasOutput and not (side.blocked or side.closed):
+            if session.hasOutput() and not (side.blocked or side.closed):
                 waits = True
             if session.drained:
                 waits = True
@@ -463,7 +463,7 @@ class Engines(RuleBasedStateMachine):
             session = side.session
             if side.blocked or side.closed or session.over or not session.reading:
                 return
-            if side.outbox or session.hasOutput:
+            if side.outbox or session.hasOutput():
                 return
         for side in self.pipe.sides:
             # Every ping has been answered, once.

@@ -84,6 +84,7 @@ class Session:
     @ivar counters: what it has seen so far.
     @ivar table: what makes, closes and forgets streams.
     @ivar opener: what this side may open.
+    @ivar outbox: what is to be sent, and how much of it has been taken.
     @ivar scheduler: whose turn it is to send.
     @ivar sparse: the scheduler's streams that had nothing to send before.
     @ivar corked: is something under way behind which the driver will look for
@@ -120,8 +121,8 @@ class Session:
         self.codec = codec(
             role, self._reader, config.maxFrame or self.capabilities.customFrame
         )
-        self._outbox = Outbox(self.codec)
-        self.scheduler = self._outbox.scheduler
+        self.outbox = Outbox(self.codec)
+        self.scheduler = self.outbox.scheduler
         self.sparse = self.scheduler.sparse
         self._busy = self.scheduler.busy
         self.table = StreamTable(self, self.streams, self._reader, self._deadlines)
@@ -153,7 +154,7 @@ class Session:
             return
         self.corked = True
         self._read(data)
-        if self.table.later and (self._deadlines.writingPaused or not self.hasOutput):
+        if self.table.later and (self._deadlines.writingPaused or not self.hasOutput()):
             self.table.begin(now)
         self.corked = False
         if self._reader.deliverable or self._unread:
@@ -177,7 +178,7 @@ class Session:
         if (
             self._unread
             or self._reader.held >= self._budget
-            or self._outbox.controlSize > self.config.controlBacklog
+            or self.outbox.controlSize > self.config.controlBacklog
         ):
             self.readOn()
 
@@ -207,19 +208,17 @@ class Session:
         @return: the pieces, in order; join them.
         """
         blocked = not self.reading
-        out = self._outbox.take(room)
+        out = self.outbox.take(room)
         if blocked:
             self.readOn()
         return out
 
-    @property
     def hasOutput(self) -> bool:
         """
         Is there (probably) anything to send?
         """
-        return bool(self._outbox.waiting or self.sparse or self._busy)
+        return bool(self.outbox.waiting or self.sparse or self._busy)
 
-    @property
     def delivers(self) -> bool:
         """
         Does a reader that goes on get something in the next turn?
@@ -231,11 +230,11 @@ class Session:
         What L{takeOutput} took has been passed on: tell the streams that wait
         for that, one after the other.
         """
-        if self._outbox.done:
+        if self.outbox.done:
             # A carrier may take more while a chunk is being read.
             corked = self.corked
             self.corked = True
-            self._outbox.settle()
+            self.outbox.settle()
             self.corked = corked
             if self._reader.deliverable or self._unread:
                 # Somebody resumed, or the carrier delivered, meanwhile.
@@ -419,14 +418,14 @@ class Session:
         """
         Bytes taken to be sent on the carrier so far.
         """
-        return self._outbox.bytesTaken
+        return self.outbox.bytesTaken
 
     def overtook(self) -> bool:
         """
         Has a small message gone before others' bulk data, since the last call?
         """
-        overtook = self._outbox.overtook
-        self._outbox.overtook = False
+        overtook = self.outbox.overtook
+        self.outbox.overtook = False
         return overtook
 
     @property
@@ -456,7 +455,7 @@ class Session:
         Send a control frame as soon as possible.
         """
         if frame:
-            outbox = self._outbox
+            outbox = self.outbox
             outbox.waiting.append(frame)
             outbox.controlSize += len(frame)
             if not self.corked:
@@ -529,7 +528,7 @@ class Session:
         """
         return (
             self._reader.held < self._budget
-            and self._outbox.controlSize <= self.config.controlBacklog
+            and self.outbox.controlSize <= self.config.controlBacklog
         )
 
     def probe(self) -> None:
@@ -604,6 +603,6 @@ class Session:
         self.over = True
         self.reading = False
         self._unread = b""
-        self._outbox.clear()
+        self.outbox.clear()
         self._deadlines.clear()
         self.table.clear(error)

@@ -72,7 +72,7 @@ class MuxDriver(asyncio.Protocol):
 
     def flush(self):
         session = self.session
-        while session.hasOutput and not self.full and not self.ended.is_set():
+        while session.hasOutput() and not self.full and not self.ended.is_set():
             self.transport.write(b"".join(session.takeOutput(65536)))
             session.settle()
         if session.reading == self.paused and not session.over:

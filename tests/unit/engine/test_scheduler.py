@@ -62,7 +62,7 @@ class Carrier:
         Take all there is, frame by frame.
         """
         frames = []
-        while self.session.hasOutput:
+        while self.session.hasOutput():
             frames += self.take()
         return frames
 
@@ -188,7 +188,7 @@ def test_idleAgain(carrier: Carrier) -> None:
     carrier.take()
     carrier.take()
     assert first.stream.ahead == 0
-    assert not carrier.session.hasOutput
+    assert not carrier.session.hasOutput()
 
 
 def test_aheadAgainAndAgain(carrier: Carrier) -> None:
@@ -345,10 +345,10 @@ def test_withoutCreditItLeavesTheQueue() -> None:
         (blocked.stream.key, 500),
     ]
     assert blocked.stream.turn == IDLE
-    assert not carrier.session.hasOutput
+    assert not carrier.session.hasOutput()
     blocked.stream.write(b"more")
     blocked.stream.endWriting()
-    assert not carrier.session.hasOutput
+    assert not carrier.session.hasOutput()
     other.stream.write(b"other")
     assert carrier.takeAll() == [(other.stream.key, 5)]
     carrier.driver.session.receive(carrier.remote.credit(blocked.stream.key, 10_000), 0)
@@ -368,7 +368,7 @@ def test_creditForNothing() -> None:
     [user] = carrier.open(1)
     carrier.driver.session.receive(carrier.remote.credit(user.stream.key, 10_000), 0)
     assert user.stream.turn == IDLE
-    assert not carrier.session.hasOutput
+    assert not carrier.session.hasOutput()
 
 
 def test_newWritersAfterCredit() -> None:
@@ -452,11 +452,11 @@ def test_aResetStreamIsSkipped() -> None:
     carrier.take()
     users[0].reset()
     users[1].reset()
-    assert carrier.session.hasOutput
+    assert carrier.session.hasOutput()
     carrier.driver.sent()
     assert users[0].stream.turn == users[1].stream.turn == IDLE
     assert users[2].stream.bytesSent == 3 * QUANTUM
-    assert not carrier.session.hasOutput
+    assert not carrier.session.hasOutput()
 
 
 def test_room(carrier: Carrier) -> None:
@@ -515,6 +515,6 @@ def test_nobodyWaitsLong(steps: list[tuple[int, int] | None]) -> None:
                 assert counter[key] <= 2 * QUANTUM
             if written[key] > taken[key]:
                 waiting[key] = Counter()
-    assert not carrier.session.hasOutput
+    assert not carrier.session.hasOutput()
     assert taken == written
     assert all(user.stream.turn == IDLE for user in users)

@@ -336,7 +336,7 @@ def test_measuredOnce() -> None:
     assert [call[0] for call in Remote(driver).heard()] == ["pingReceived"]
     driver.lose()
     driver.session.measure()
-    assert not driver.session.hasOutput
+    assert not driver.session.hasOutput()
 
 
 # Draining.

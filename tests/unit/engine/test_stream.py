@@ -110,7 +110,7 @@ def test_whatCantBeWritten() -> None:
     stream = user.stream
     driver.sent()
     stream.write(b"")
-    assert not driver.session.hasOutput
+    assert not driver.session.hasOutput()
     assert stream.turn == IDLE
     stream.endWriting()
     stream.write(b"still")
@@ -120,7 +120,7 @@ def test_whatCantBeWritten() -> None:
     assert stream.buffered == 0
     stream.endWriting()
     stream.leave()
-    assert not driver.session.hasOutput
+    assert not driver.session.hasOutput()
     assert user.events == [("written",)]
 
 
