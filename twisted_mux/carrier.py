@@ -12,8 +12,9 @@ there and then.  An answer to what has just arrived saves a round of the reactor
 and two changes of what that waits for, and bulk data goes on until the kernel
 takes no more.  Nothing private is needed:
 
-  - C{writeSomeData} is what the connection itself calls to send what it can, and
-    is right whenever nothing waits in its buffer;
+  - the socket (C{getHandle}) may be written to whenever nothing waits in the
+    connection's buffer, which is what the connection itself does then
+    (C{writeSomeData}, that has to cut what it is given first);
   - a I{pull} producer is told exactly when that is so: it is asked for more each
     time that the buffer gets empty.
 
@@ -48,7 +49,7 @@ from __future__ import annotations
 import os
 import socket
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from twisted.internet.interfaces import (
     IConsumer,
@@ -62,6 +63,8 @@ from zope.interface import implementer
 
 if TYPE_CHECKING:
     from twisted_mux.engine.stream import Piece
+
+_T = TypeVar("_T")
 
 # How much unsent data the kernel is given, in bytes, where the carrier is TCP
 # and the platform can.
@@ -239,10 +242,10 @@ class SocketCarrier(Carrier):
         data = None
         if not self.full and transport.connected and not transport.TLS:
             if size > _LARGE_PIECE * len(pieces) and len(pieces) <= _MOST_PIECES:
-                sent = _sendPieces(transport.getHandle(), pieces)
+                sent = _taken(transport.getHandle().sendmsg, pieces)
             else:
                 data = b"".join(pieces)
-                sent = transport.writeSomeData(data)
+                sent = _taken(transport.getHandle().send, data)
             if sent == size:
                 if size >= self.batch < BATCH:
                     self._seeMixed()
@@ -251,8 +254,7 @@ class SocketCarrier(Carrier):
                 return
             if data is None:
                 data = b"".join(pieces)
-            if isinstance(sent, int):
-                data = data[sent:]
+            data = data[sent:]
         else:
             data = b"".join(pieces)
         if not self.full:
@@ -360,18 +362,17 @@ def _isNear(handle: socket.socket) -> bool:
         return False
 
 
-def _sendPieces(handle: socket.socket, pieces: list[Piece]) -> int | None:
+def _taken(send: Callable[[_T], int], data: _T) -> int:
     """
     Send what the kernel takes.
 
-    @return: how many bytes, or C{None} if something is wrong.
+    @return: how many bytes; 0, too, if something is wrong.
     """
     try:
-        return handle.sendmsg(pieces)
-    except BlockingIOError:
-        return 0
+        return send(data)
     except OSError:
-        return None
+        # As a rule it is just full.
+        return 0
 
 
 def carrierOf(
