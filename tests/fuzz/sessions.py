@@ -305,6 +305,7 @@ class Visit:
         for timed in (
             deadlines._opening,
             deadlines._lingering,
+            deadlines._awaiting,
             deadlines._halfClosed,
             deadlines._slow,
         ):

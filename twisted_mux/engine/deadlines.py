@@ -5,9 +5,14 @@ place.
 Nothing has a timer of its own.  Streams that wait for the same kind of thing
 wait equally long, so each kind is a L{Timeouts
 <twisted_mux.engine.limits.Timeouts>}, or L{Standstills} where they have that long
-whenever something moves; the carrier's own times are single numbers.  L{Deadlines} tells the driver of the earliest of all of them, and only
-when that gets earlier: a time that is pushed back, or no longer matters, is
-found out when it comes.  So the traffic of a busy session touches no timer.
+whenever something moves; the carrier's own times are single numbers.
+L{Deadlines} tells the driver of the earliest of all of them, and only when that
+gets earlier: a time that is pushed back, or no longer matters, is found out when
+it comes.  So the traffic of a busy session touches no timer.
+
+Most streams that are left wait for nothing but the peer's end, and have it soon.
+So they begin in groups, those of one moment in one list; and when the next group
+begins, those of the last one that wait still get a time of their own.
 """
 
 from __future__ import annotations
@@ -17,12 +22,17 @@ from typing import TYPE_CHECKING
 
 from twisted_mux.engine.limits import Timeouts
 from twisted_mux.engine.liveness import Liveness
+from twisted_mux.engine.states import CLOSED
 from twisted_mux.errors import PeerTimeout
 
 if TYPE_CHECKING:
     from twisted_mux.config import MuxConfig
     from twisted_mux.engine.session import Session
     from twisted_mux.engine.stream import Stream
+
+
+# Streams in a group, at most: what has ended is kept until the next one begins.
+_GROUP = 256
 
 
 class Standstills(dict["Stream", tuple[float, int]]):
@@ -107,6 +117,10 @@ class Deadlines:
         self.limitsHalfClosed = bool(config.halfClosedTimeout)
         self._opening: Timeouts[Stream] = Timeouts(openTimeout)
         self._lingering = Standstills(config.lingerTimeout)
+        # Those that wait for the peer's end only; and the last group of them.
+        self._awaiting: Timeouts[Stream] = Timeouts(config.lingerTimeout)
+        self._justLeft: list[Stream] = []
+        self._leftAt = float("-inf")
         self._halfClosed = Standstills(config.halfClosedTimeout)
         self._slow: Timeouts[Stream] = Timeouts(config.slowReaderGrace)
         self._drainBy: float | None = None
@@ -139,6 +153,35 @@ class Deadlines:
             due = self._lingering.start(stream, now)
             if self._told is None or due < self._told:
                 self.due(due)
+
+    def awaitsEnd(self, stream: Stream, now: float) -> None:
+        """
+        A stream that nobody here uses waits for the peer's end only.
+        """
+        if now != self._leftAt or len(self._justLeft) >= _GROUP:
+            self._sortLeft()
+            self._leftAt = now
+            if self._awaiting.seconds:
+                self.due(now + self._awaiting.seconds)
+        self._justLeft.append(stream)
+
+    def _sortLeft(self) -> None:
+        awaiting = self._awaiting
+        if awaiting.seconds:
+            due = self._leftAt + awaiting.seconds
+            for stream in self._justLeft:
+                if stream.state is not CLOSED:
+                    awaiting[stream] = due
+        self._justLeft = []
+
+    def goesOn(self, stream: Stream, now: float) -> None:
+        """
+        The peer still sends on a stream that nobody here uses: from now on it has
+        all its time to end that.
+        """
+        self._sortLeft()
+        if stream in self._awaiting:
+            self._awaiting.start(stream, now)
 
     def halfClosed(self, stream: Stream, now: float) -> None:
         """
@@ -176,6 +219,8 @@ class Deadlines:
         """
         A stream has gone.
         """
+        if self._awaiting:
+            self._awaiting.pop(stream, None)
         if self._lingering:
             self._lingering.pop(stream, None)
         if self._halfClosed:
@@ -189,6 +234,8 @@ class Deadlines:
         """
         self._opening.clear()
         self._lingering.clear()
+        self._awaiting.clear()
+        self._justLeft = []
         self._halfClosed.clear()
         self._slow.clear()
 
@@ -262,6 +309,7 @@ class Deadlines:
         yield self.liveness.next()
         yield self._opening.next()
         yield self._lingering.next()
+        yield self._awaiting.next()
         yield self._halfClosed.next()
         yield self._slow.next()
         yield self._drainBy
@@ -337,6 +385,12 @@ class Deadlines:
                 self._lose(stream, self._opening.seconds, "openTimeout", error)
         for stream in self._lingering.expired(now, deaf):
             session.table.giveUp(stream)
+        self._sortLeft()
+        for stream in self._awaiting.expired(now):
+            if deaf:
+                self._awaiting.start(stream, now)
+            else:
+                session.table.giveUp(stream)
         for stream in self._slow.expired(now):
             if stream.held > self._config.window:
                 error = f"its reader left {stream.held} bytes for"

@@ -168,7 +168,7 @@ class Reader:
             self.chargeReset()
             self._session.table.drop(stream)
             return
-        self._session.table.repeatEnd(stream.key)
+        self._session.table.discarded(stream)
         if stream.receiveCredit < stream.lowWater:
             # The peer can't be told, so let it finish.
             self.returnCredit(stream)

@@ -150,16 +150,16 @@ class StreamTable:
             if deadlines.limitsOpening and not stream.acknowledged:
                 deadlines.opened(stream, now)
             if stream.handler is None:
-                self._linger(stream, now)
+                if stream.state is LOCAL_ENDED:
+                    deadlines.awaitsEnd(stream, now)
+                else:
+                    deadlines.lingers(stream, now)
+                # A peer that waits for credit has to find out that nobody
+                # reads, or, without a reset, be able to finish.
+                if stream.receiveCredit < stream.lowWater:
+                    self._reader.returnCredit(stream)
             elif self.limitsHalfClosed and stream.state is not OPEN:
                 deadlines.halfClosed(stream, now)
-
-    def _linger(self, stream: Stream, now: float) -> None:
-        self._deadlines.lingers(stream, now)
-        # A peer that waits for credit has to find out that nobody reads, or,
-        # without a reset, be able to finish.
-        if stream.receiveCredit < stream.lowWater:
-            self._reader.returnCredit(stream)
 
     # Opening.
 
@@ -271,6 +271,13 @@ class StreamTable:
             self.missable[key] = session.bytesSent
             self._forgetOldest(self.missable)
 
+    def discarded(self, stream: Stream) -> None:
+        """
+        Data came for a stream that its owner has left, and its peer can't be told.
+        """
+        self._deadlines.goesOn(stream, self._session.now)
+        self.repeatEnd(stream.key)
+
     def repeatEnd(self, key: Key) -> None:
         """
         Data came for a stream that this side has ended: if it was refused, end it
@@ -316,7 +323,9 @@ class StreamTable:
         if not session.corked:
             self._beginLater(stream)
         elif stream.state is LOCAL_ENDED:
-            self._linger(stream, session.now)
+            self._deadlines.awaitsEnd(stream, session.now)
+            if stream.receiveCredit < stream.lowWater:
+                self._reader.returnCredit(stream)
         else:
             # Mostly its end goes out, and that was all.
             self.later.append(stream)

@@ -8,6 +8,7 @@ import pytest
 
 from tests.property.pipe import Driver, Pipe, Remote
 from twisted_mux.config import MuxConfig
+from twisted_mux.engine.deadlines import _GROUP
 from twisted_mux.engine.stream import Stream
 from twisted_mux.errors import PeerTimeout
 from twisted_mux.wire import wireNames, wires
@@ -415,6 +416,44 @@ def test_lingeringEnds(wire: str) -> None:
     remote.send(remote.end(user.stream.key))
     driver.assertIdle()
     assert driver.error is None
+
+
+@pytest.mark.parametrize("wire", ["yamux", "smux2"])
+@pytest.mark.parametrize("size", [1, 10, 700])
+def test_leftInGroups(wire: str, size: int) -> None:
+    """
+    Of streams that are left at the same moments each has its own time, unless its
+    peer ends it; and what has ended is not kept.
+    """
+    config = quiet(lingerTimeout=300, maxOutboundStreams=0, maxUnacknowledged=0)
+    driver = Driver(wire, Role.CLIENT, config)
+    remote = Remote(driver)
+    groups = [[driver.open() for _ in range(size)] for _ in range(4)]
+    driver.run()
+    streams = driver.session.streams
+    for group in groups:
+        for user in group:
+            user.stream.endWriting()
+        driver.run()
+        # As when the carrier has taken the ends.
+        driver.session.corked = True
+        for user in group:
+            user.leave()
+        driver.session.corked = False
+        driver.advance(10)
+        for user in group[::2]:
+            remote.send(remote.end(user.stream.key))
+    deadlines = driver.session._deadlines
+    assert len(deadlines._justLeft) <= _GROUP
+    left = size // 2
+    assert len(deadlines._awaiting) + len(deadlines._justLeft) <= 4 * left + size
+    driver.advance(259.9)
+    for group in groups:
+        assert len(streams) == left * (4 - groups.index(group))
+        driver.advance(0.1)
+        assert len(streams) == left * (3 - groups.index(group))
+        driver.advance(9.9)
+    driver.assertIdle()
 
 
 @pytest.mark.parametrize("wire", withoutReset)
