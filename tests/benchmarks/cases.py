@@ -267,11 +267,16 @@ def _machineless() -> list[Case]:
 def largeReads() -> Case:
     """
     Bulk with what there is for it: more is read from the carrier at once, and goes
-    on, and is sent, in one turn, and more may wait for that.  Bare Twisted is as ever:
-    it reads 64 KiB.
+    on, and is sent, in one turn, in longer frames where the wire has such, and more
+    may wait for that.  Bare Twisted is as ever: it reads 64 KiB.
     """
     size = LARGE_READ
-    config = {"readSize": size, "turnBytes": size, "sendBuffer": 256 * KIB}
+    config = {
+        "readSize": size,
+        "turnBytes": size,
+        "sendBuffer": 256 * KIB,
+        "maxFrame": 256 * KIB,
+    }
     return Case(
         "bulk-1-large-reads",
         "bulk",

@@ -147,12 +147,10 @@ class Deadlines:
     def lingers(self, stream: Stream, now: float) -> None:
         """
         A stream that nobody here uses waits until what was written to it is
-        sent, and for the peer's end.
+        sent, and maybe for the peer's end.
         """
         if self._lingering.seconds:
-            due = self._lingering.start(stream, now)
-            if self._told is None or due < self._told:
-                self.due(due)
+            self.due(self._lingering.start(stream, now))
 
     def awaitsEnd(self, stream: Stream, now: float) -> None:
         """
