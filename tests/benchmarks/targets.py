@@ -21,8 +21,10 @@ WIRES = ("yamux", "smux2")
 #: In-memory cost of a 64-byte frame, in and out, by a bare loop that unpacks and
 #: slices,
 FRAME_COST = 3.0
-#: and what CI holds us to, as long as that is not reached.
-FRAME_COST_GATE = 3.4
+#: and what the tests hold us to by the clock, in plain Python and compiled: other
+#: processors divide the time otherwise between byte code and what it calls.
+FRAME_COST_GATE = 3.2
+FRAME_COST_COMPILED = 3.4
 #: What is done for it, counted: no machine's noise gets into that.  Calls, of Python's
 #: functions and of C's,
 FRAME_CALLS = 8
