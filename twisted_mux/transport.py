@@ -68,19 +68,6 @@ def mustBeBytes(data: object) -> None:
         raise TypeError("Data must be bytes")
 
 
-_adaptHalfCloseable = IHalfCloseableProtocol.__adapt__
-
-
-def _halfCloseable(protocol: object) -> Any:
-    """
-    What C{IHalfCloseableProtocol(protocol, None)} is.  Asked like that an interface looks
-    for C{__conform__} by an exception, which takes three times as long as all the rest.
-    """
-    if getattr(protocol, "__conform__", None) is not None:
-        return IHalfCloseableProtocol(protocol, None)
-    return _adaptHalfCloseable(protocol)
-
-
 @implementer(IStreamTransport, ITCPTransport, IConsumer, IPushProducer, ILoggingContext)
 class StreamTransport(StreamIdentity):
     """
@@ -411,17 +398,11 @@ class StreamTransport(StreamIdentity):
         """
         The peer's direction is at its end.
         """
-        receiver = self._stream.receiver
-        mux = self._mux
-        provided = providedBy(receiver)
-        if provided is not mux.unaware:
-            aware = _halfCloseable(receiver)
-            if aware is not None:
-                self._call(aware.readConnectionLost)
-                return
-            if getattr(receiver, "__conform__", None) is None:
-                mux.unaware = provided
-        self._lost(connectionDone)
+        aware = self._halfCloseable()
+        if aware is None:
+            self._lost(connectionDone)
+        else:
+            self._call(aware.readConnectionLost)
 
     def streamReset(self, code: int) -> None:
         """
@@ -467,9 +448,27 @@ class StreamTransport(StreamIdentity):
             self._lost(connectionDone)
             return
         self._writeDisconnected = True
-        aware = _halfCloseable(self._stream.receiver)
+        aware = self._halfCloseable()
         if aware is not None:
             self._call(aware.writeConnectionLost)
+
+    def _halfCloseable(self) -> Any:
+        """
+        What C{IHalfCloseableProtocol(protocol, None)} is.  Asked like that an
+        interface looks for C{__conform__} by an exception, which takes three times as
+        long as all the rest; and what the last one was not it is not asked again.
+        """
+        protocol = self._stream.receiver
+        mux = self._mux
+        provided = providedBy(protocol)
+        if provided is mux.unaware:
+            return None
+        if getattr(protocol, "__conform__", None) is not None:
+            return IHalfCloseableProtocol(protocol, None)
+        aware = IHalfCloseableProtocol.__adapt__(protocol)
+        if aware is None:
+            mux.unaware = provided
+        return aware
 
     def receiverFailed(self) -> None:
         """
