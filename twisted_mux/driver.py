@@ -197,8 +197,7 @@ class Driver(Protocol):
         Call C{function}, which must not raise, in the next turn.
         """
         self._laters.append(function)
-        if self._turnCall is None:
-            self.wake(False)
+        self.wake(False)
 
     def tell(
         self,

@@ -329,10 +329,11 @@ class Session:
         for each stream that L{openStream} returned.
         """
         stream.queued = False
+        if stream.handler is None:
+            return
         if self.corked or stream.backlogSize or stream.endWaits:
-            if stream.handler is not None:
-                self.deliverLater(stream)
-        elif stream.reading and stream.handler is not None:
+            self.deliverLater(stream)
+        elif stream.reading:
             stream.flow()
 
     def ping(self, now: float) -> int:

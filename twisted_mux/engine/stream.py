@@ -239,11 +239,7 @@ class Stream:
             return
         self.ending = True
         if self.turn == IDLE and (not self.buffered or self.usableCredit() > 0):
-            session = self._session
-            self.turn = SPARSE
-            session.sparse.append(self)
-            if not session.corked:
-                session.wakeUp()
+            self._session.ready(self)
 
     def holdEnd(self) -> None:
         """

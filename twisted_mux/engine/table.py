@@ -150,16 +150,19 @@ class StreamTable:
             if deadlines.limitsOpening and not stream.acknowledged:
                 deadlines.opened(stream, now)
             if stream.handler is None:
-                if stream.state is LOCAL_ENDED:
-                    deadlines.awaitsEnd(stream, now)
-                else:
-                    deadlines.lingers(stream, now)
-                # A peer that waits for credit has to find out that nobody
-                # reads, or, without a reset, be able to finish.
-                if stream.receiveCredit < stream.lowWater:
-                    self._reader.returnCredit(stream)
+                self._linger(stream, now)
             elif self.limitsHalfClosed and stream.state is not OPEN:
                 deadlines.halfClosed(stream, now)
+
+    def _linger(self, stream: Stream, now: float) -> None:
+        if stream.state is LOCAL_ENDED:
+            self._deadlines.awaitsEnd(stream, now)
+        else:
+            self._deadlines.lingers(stream, now)
+        # A peer that waits for credit has to find out that nobody reads, or,
+        # without a reset, be able to finish.
+        if stream.receiveCredit < stream.lowWater:
+            self._reader.returnCredit(stream)
 
     # Opening.
 
@@ -215,8 +218,7 @@ class StreamTable:
             reader.lowWater,
             sendCredit,
         )
-        stream.queued = True
-        reader.deliverable.append(stream)
+        reader.deliverLater(stream)
         session.handler.streamOpened(stream)
         if stream.handler is None and stream.state is OPEN and not stream.ending:
             session.counters.streamsRefused += 1
@@ -303,9 +305,9 @@ class StreamTable:
 
     def halfClosed(self, stream: Stream) -> None:
         """
-        One direction of a stream has ended.
+        One direction of a stream has ended, and there is a time for the other.
         """
-        if self.limitsHalfClosed and stream.handler is not None:
+        if stream.handler is not None:
             self._beginLater(stream)
 
     def left(self, stream: Stream) -> None:
@@ -323,9 +325,7 @@ class StreamTable:
         if not session.corked:
             self._beginLater(stream)
         elif stream.state is LOCAL_ENDED:
-            self._deadlines.awaitsEnd(stream, session.now)
-            if stream.receiveCredit < stream.lowWater:
-                self._reader.returnCredit(stream)
+            self._linger(stream, session.now)
         else:
             # Mostly its end goes out, and that was all.
             self.later.append(stream)

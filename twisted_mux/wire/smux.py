@@ -180,7 +180,7 @@ class _SmuxCodec(Codec):
         return self._control(SYN, key)
 
     def encodeEnd(self, key: Key) -> bytes:
-        return _HEADER.pack(self.version, FIN, 0, key)
+        return self._control(FIN, key)
 
     def encodeProbe(self) -> bytes:
         return self._control(NOP, 0)
@@ -226,8 +226,7 @@ class Smux2Codec(_SmuxCodec):
     )
 
     def encodeOpen(self, key: Key, window: int, name: bytes) -> bytes:
-        frame = _HEADER.pack(2, SYN, 0, key)
-        return frame + self.encodeAccept(key, window)
+        return self._control(SYN, key) + self.encodeAccept(key, window)
 
     def encodeAccept(self, key: Key, window: int) -> bytes:
         # There is no acknowledgement, but a wider window is worth telling at
